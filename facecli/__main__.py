@@ -1,0 +1,5 @@
+"""`python -m facecli` is `facecli`."""
+
+from facecli.cli.main import main
+
+main()

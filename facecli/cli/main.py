@@ -1,0 +1,70 @@
+"""`facecli`: the application, its commands and what happens to their errors.
+
+Command modules import nothing heavy at module level; each parses, calls one function, prints.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Annotated
+
+import typer
+
+from facecli.cli import align, assets, console, doctor, models, preprocess, reconstruct
+from facecli.errors import FacecliError
+
+EXIT_INTERRUPTED = 130  # the shell's convention: 128 + SIGINT
+
+app = typer.Typer(
+    name="facecli",
+    help="Monocular 3D face reconstruction: photographs, videos and lists in; textured meshes, codes and pictures out.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from facecli import __version__
+
+        typer.echo(f"facecli {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and leave.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    if debug:
+        os.environ["FACECLI_DEBUG"] = "1"
+
+
+app.command("reconstruct")(reconstruct.reconstruct)
+app.add_typer(preprocess.app, name="preprocess")
+app.command("align")(align.align)
+app.command("models")(models.models)
+app.add_typer(assets.app, name="assets")
+app.command("doctor")(doctor.doctor)
+
+
+def main() -> None:
+    """Run the application; every error that a user can cause ends as one line and the right exit code."""
+    # A closed pipe (`| head`) ends us as it ends any Unix tool. Windows has no such signal.
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    try:
+        app()
+    except FacecliError as error:
+        if os.environ.get("FACECLI_DEBUG"):
+            raise
+        console.fail(str(error))
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        console.say("interrupted; what was finished is kept, run the same command to go on")
+        sys.exit(EXIT_INTERRUPTED)

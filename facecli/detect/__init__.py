@@ -1,0 +1,1 @@
+"""Faces and landmarks: their common type, landmark sets and conversions, landmark file formats, tracking."""

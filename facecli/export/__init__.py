@@ -1,0 +1,1 @@
+"""Writers: meshes, pictures, codes, reports."""

@@ -1,0 +1,1 @@
+"""Geometry without networks: meshes, rotations, cameras, normals, UV layouts."""

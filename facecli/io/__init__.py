@@ -1,0 +1,1 @@
+"""Reading and writing: sources of pictures, videos, atomic files, pickles from outside."""

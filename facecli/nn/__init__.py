@@ -1,0 +1,1 @@
+"""Networks that several plugins share, with the official state-dict names."""

@@ -1,0 +1,132 @@
+"""From names to plugins: the entry points of the group ``facecli.plugins``."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from facecli.errors import FacecliError, MissingAssetError, PluginError, UsageError
+from facecli.plugin import Landmarker, Plugin, Reconstructor
+
+GROUP = "facecli.plugins"
+
+
+@dataclass(frozen=True)
+class BrokenPlugin:
+    """An entry point that could not be loaded, and why, in one line."""
+
+    name: str
+    distribution: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"plugin {self.name} (of {self.distribution}) can't be used: {self.reason}"
+
+
+@functools.cache
+def _discover() -> tuple[dict[str, Plugin], dict[str, BrokenPlugin]]:
+    plugins: dict[str, Plugin] = {}
+    broken: dict[str, BrokenPlugin] = {}
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+        loaded = _load(entry)
+        if isinstance(loaded, BrokenPlugin):
+            broken[entry.name] = loaded
+        else:
+            plugins[entry.name] = loaded
+    return plugins, broken
+
+
+def _load(entry: EntryPoint) -> Plugin | BrokenPlugin:
+    distribution = entry.dist.name if entry.dist else "an unknown package"
+    try:
+        plugin = entry.load()
+    except (Exception, SystemExit) as error:  # whatever a stranger's module does at import, the others go on
+        return BrokenPlugin(entry.name, distribution, _one_line(error))
+    if not isinstance(plugin, Plugin):
+        return BrokenPlugin(entry.name, distribution, f"{entry.value} is a {type(plugin).__name__}, not a Plugin")
+    if plugin.name != entry.name:
+        return BrokenPlugin(entry.name, distribution, f"its entry point says {entry.name}, itself {plugin.name}")
+    return plugin
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or "no reason given"
+    return f"{type(error).__name__}: {text}"
+
+
+def plugins() -> dict[str, Plugin]:
+    """All usable plugins by name."""
+    return _discover()[0]
+
+
+def broken_plugins() -> dict[str, BrokenPlugin]:
+    """Entry points that failed to load, by name."""
+    return _discover()[1]
+
+
+def reload() -> None:
+    """Forget what was discovered (after installing a plugin into the running process)."""
+    _discover.cache_clear()
+
+
+def plugin(name: str) -> Plugin:
+    """The plugin called `name`.
+
+    Raises:
+        PluginError: it is installed but can't be loaded.
+        UsageError: there is none; the message offers the nearest names.
+    """
+    if name in plugins():
+        return plugins()[name]
+    if name in broken_plugins():
+        raise PluginError(str(broken_plugins()[name]))
+    raise UsageError(_unknown("model", name, plugins()))
+
+
+def reconstructor(name: str, **options: Any) -> Reconstructor:
+    """A new reconstructor of the plugin `name`; `options` go to its constructor (``device`` among them)."""
+    found = plugin(name)
+    if not found.reconstructor:
+        models = [p.name for p in plugins().values() if p.reconstructor]
+        raise UsageError(f"{name} doesn't reconstruct; models that do: {', '.join(models)}")
+    return _make(found, found.reconstructor, options)
+
+
+def landmarker(name: str, **options: Any) -> Landmarker:
+    """A new landmarker called `name`, whichever plugin offers it."""
+    offering = {key: p for p in plugins().values() for key in p.landmarkers}
+    if name not in offering:
+        raise UsageError(_unknown("landmarker", name, offering))
+    return _make(offering[name], offering[name].landmarkers[name], options)
+
+
+def _make(owner: Plugin, target: str, options: dict[str, Any]) -> Any:
+    """Import ``"module:attribute"`` and call it; what fails is the plugin's, and is named so."""
+    return _attribute(owner, target)(**options)
+
+
+def _attribute(owner: Plugin, target: str) -> Callable[..., Any]:
+    module_name, _, attribute = target.partition(":")
+    try:
+        return getattr(importlib.import_module(module_name), attribute)
+    except FacecliError:
+        raise
+    except ModuleNotFoundError as error:
+        if error.name in owner.packages:
+            raise MissingAssetError(
+                f"{owner.name} needs the Python package {error.name}: pip install {error.name.replace('_', '-')}"
+            ) from error
+        raise PluginError(f"plugin {owner.name} can't be used: {_one_line(error)}") from error
+    except Exception as error:
+        raise PluginError(f"plugin {owner.name} can't be used: {_one_line(error)}") from error
+
+
+def _unknown(what: str, name: str, known: dict[str, Any]) -> str:
+    near = difflib.get_close_matches(name, known, 1)
+    guess = f" Did you mean {near[0]}?" if near else ""
+    return f"unknown {what} {name!r}.{guess} Installed: {', '.join(sorted(known)) or 'none'}"

@@ -1,0 +1,1 @@
+"""One rasterizer contract, its backends, shading, overlays, textures."""
