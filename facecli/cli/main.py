@@ -5,6 +5,7 @@ Command modules import nothing heavy at module level; each parses, calls one fun
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -53,8 +54,25 @@ app.add_typer(assets.app, name="assets")
 app.command("doctor")(doctor.doctor)
 
 
+def _only_our_words_on_stderr() -> None:
+    """Native libraries (MediaPipe, FFmpeg) write log lines to file descriptor 2; ours go to a copy of it instead.
+
+    `--debug` shows theirs, too. A crash in native code still shows where it happened.
+    """
+    if "--debug" in sys.argv or os.environ.get("FACECLI_DEBUG"):
+        return
+    sys.stderr.flush()
+    ours = os.fdopen(os.dup(2), "w", encoding=sys.stderr.encoding, errors="backslashreplace", buffering=1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    sys.stderr = ours
+    faulthandler.enable(ours)
+
+
 def main() -> None:
     """Run the application; every error that a user can cause ends as one line and the right exit code."""
+    _only_our_words_on_stderr()
     # A closed pipe (`| head`) ends us as it ends any Unix tool. Windows has no such signal.
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
