@@ -126,7 +126,7 @@ def pad_to_border(region: Alignment) -> Alignment:
     padded += (gaussian_filter(padded, [blur, blur, 0]) - padded) * np.clip(mask * 3 + 1, 0, 1)
     padded += (np.median(padded, axis=(0, 1)) - padded) * np.clip(mask, 0, 1)
     filled = np.clip(np.rint(padded), 0, 255).astype(np.uint8)
-    return Alignment(filled, region.quad + (left, top), region.side)
+    return Alignment(filled, region.quad + np.array([left, top]), region.side)
 
 
 def draw_quad(region: Alignment, size: int) -> np.ndarray:

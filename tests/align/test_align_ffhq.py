@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from facecli.align import (
-    Alignment,
     AlignError,
+    Alignment,
     align_face,
     crop_region,
     crop_to_border,
