@@ -1,0 +1,61 @@
+"""Pictures as file contents: PNG for results, small JPEGs for the report."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from facecli.errors import InputError
+
+
+def encode_png(image: np.ndarray) -> bytes:
+    """`image` [H, W, 3] uint8 RGB as a PNG file."""
+    return _encode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 4])
+
+
+def encode_jpeg(image: np.ndarray, quality: int = 82) -> bytes:
+    """`image` [H, W, 3] uint8 RGB as a JPEG file."""
+    return _encode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_OPTIMIZE, 1])
+
+
+def _encode(suffix: str, image: np.ndarray, options: list[int]) -> bytes:
+    done, content = cv2.imencode(suffix, cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGR), options)
+    if not done:
+        raise ValueError(f"no {suffix} can be made of an array {image.shape} {image.dtype}")
+    return content.tobytes()
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """A texture file as [H, W, 3] uint8 RGB.
+
+    Raises:
+        InputError: it is missing or no picture.
+    """
+    try:
+        content = np.frombuffer(
+            path.read_bytes(), np.uint8
+        )  # not cv2.imread: Windows can't open non-ASCII names with it
+    except OSError as error:
+        raise InputError(path, error.strerror or str(error)) from error
+    image = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
+    if image is None:
+        raise InputError(path, "is not a readable picture")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def shrink(image: np.ndarray, longest: int) -> np.ndarray:
+    """`image` [H, W, 3] with its longer side at most `longest` pixels."""
+    height, width = image.shape[:2]
+    scale = longest / max(height, width)
+    if scale >= 1:
+        return image
+    size = max(round(width * scale), 1), max(round(height * scale), 1)
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def data_uri(content: bytes, media_type: str) -> str:
+    """`content` as an address that carries it."""
+    return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"

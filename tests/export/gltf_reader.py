@@ -1,0 +1,94 @@
+"""Our own reading of GLB files, straight from the format's specification, for proving the writers."""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial.transform import Rotation, Slerp
+
+_TYPES = {5121: np.uint8, 5123: np.uint16, 5125: np.uint32, 5126: np.float32}
+_WIDTH = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
+
+
+@dataclass
+class Glb:
+    document: dict
+    blob: bytes
+
+    def accessor(self, number: int) -> np.ndarray:
+        """[N] or [N, C] values; checks alignment, bounds and stated minima on the way."""
+        accessor = self.document["accessors"][number]
+        view = self.document["bufferViews"][accessor["bufferView"]]
+        kind = np.dtype(_TYPES[accessor["componentType"]])
+        width = _WIDTH[accessor["type"]]
+        start = view["byteOffset"] + accessor.get("byteOffset", 0)
+        assert start % 4 == 0
+        length = accessor["count"] * width * kind.itemsize
+        assert length <= view["byteLength"] and start + length <= len(self.blob)
+        values = np.frombuffer(self.blob, kind, accessor["count"] * width, start).reshape(-1, width)
+        if accessor.get("min"):
+            assert accessor["min"] == values.min(0).tolist()
+            assert accessor["max"] == values.max(0).tolist()
+        return values[:, 0] if width == 1 else values
+
+    @property
+    def primitive(self) -> dict:
+        return self.document["meshes"][0]["primitives"][0]
+
+    def attribute(self, name: str) -> np.ndarray:
+        return self.accessor(self.primitive["attributes"][name])
+
+    def tracks(self) -> dict[str, tuple[np.ndarray, np.ndarray, str]]:
+        """Animated property -> (times, values, interpolation)."""
+        animation = self.document["animations"][0]
+        found = {}
+        for channel in animation["channels"]:
+            sampler = animation["samplers"][channel["sampler"]]
+            clock = self.document["accessors"][sampler["input"]]
+            assert clock["min"] and clock["max"], "players need the length of the animation"
+            times, values = self.accessor(sampler["input"]), self.accessor(sampler["output"])
+            found[channel["target"]["path"]] = times, values, sampler.get("interpolation", "LINEAR")
+        return found
+
+    def posed(self, time: float) -> np.ndarray | None:
+        """Vertex positions at `time` as a player shows them, or None while the node is hidden (scale 0)."""
+        tracks = self.tracks()
+        positions = self.attribute("POSITION").astype(np.float64)
+        if "weights" in tracks:
+            times, values, _ = tracks["weights"]
+            values = values.reshape(len(times), -1)
+            for k, target in enumerate(self.primitive["targets"]):
+                positions = positions + np.interp(time, times, values[:, k]) * self.accessor(target["POSITION"])
+        if "scale" in tracks:
+            times, values, interpolation = tracks["scale"]
+            assert interpolation == "STEP"
+            scale = values[max(np.searchsorted(times, time, side="right") - 1, 0)]
+            if not scale.any():
+                return None
+            positions = positions * scale
+        if "rotation" in tracks:
+            times, values, _ = tracks["rotation"]
+            assert (np.sum(values[1:] * values[:-1], 1) >= 0).all(), "quaternions jump to the other sign"
+            positions = Slerp(times, Rotation.from_quat(values))(np.clip(time, times[0], times[-1])).apply(positions)
+            times, values, _ = tracks["translation"]
+            positions = positions + [np.interp(time, times, values[:, c]) for c in range(3)]
+        return positions
+
+
+def read_glb(path: Path) -> Glb:
+    content = path.read_bytes()
+    magic, version, length = struct.unpack_from("<4sII", content)
+    assert (magic, version, length) == (b"glTF", 2, len(content))
+    json_length, kind = struct.unpack_from("<I4s", content, 12)
+    assert kind == b"JSON" and json_length % 4 == 0
+    document = json.loads(content[20 : 20 + json_length])
+    at = 20 + json_length
+    blob_length, kind = struct.unpack_from("<I4s", content, at)
+    assert kind == b"BIN\0" and at % 4 == 0
+    blob = content[at + 8 :]
+    assert len(blob) == blob_length >= document["buffers"][0]["byteLength"]
+    return Glb(document, blob)
