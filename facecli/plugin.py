@@ -189,6 +189,8 @@ class Reconstructor(Protocol):
     """Name of the landmarker that it takes its faces from, unless the user chooses another."""
     landmarker_options: Mapping[str, Any]
     """Options for that landmarker, e.g. ``{"confidence": 0.1}``."""
+    constants: Sequence[str]
+    """Codes that a person keeps from frame to frame; a video's are held at their median. May be empty."""
 
     def crop(self, image: np.ndarray, face: Face) -> Crop:
         """The model's crop recipe. `image`: the photograph, RGB uint8 [H, W, 3]."""

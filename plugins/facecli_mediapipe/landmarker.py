@@ -109,7 +109,7 @@ class MediaPipeLandmarker:
         for y0 in (0, height // 4, height // 2):
             for x0 in (0, width // 4, width // 2):
                 tile = np.ascontiguousarray(image[y0 : y0 + height // 2, x0 : x0 + width // 2])
-                boxes += [box + (x0, y0, x0, y0) for box in self._wide.boxes(tile)]
+                boxes += [np.add(box, (x0, y0, x0, y0)) for box in self._wide.boxes(tile)]
         return boxes
 
     def _look_closer(self, image: np.ndarray, box: np.ndarray, known: list[Face]) -> list[Face]:
