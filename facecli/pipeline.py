@@ -20,7 +20,6 @@ import queue
 import signal
 import threading
 import traceback
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -93,7 +92,7 @@ def prefetch(items: Iterable[Item], depth: int = 8) -> Iterator[Item]:
             yield item
     finally:
         stopped.set()
-        thread.join(timeout=5)
+        thread.join(timeout=1)
 
 
 def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
@@ -139,17 +138,16 @@ def parallel_map(
     limit = in_flight or 2 * workers + 1
     pool = _ProcessPool if kind == "process" else _ThreadPool
     with pool(workers, initializer, arguments) as runner:
-        pending: deque[tuple[Item, Future]] = deque()
-        try:
+
+        def submitted() -> Iterator[tuple[Item, Future]]:
             for item in items:
-                pending.append((item, runner.submit(function, item)))
-                if len(pending) >= limit:
-                    yield runner.take(function, *pending.popleft())
-            while pending:
-                yield runner.take(function, *pending.popleft())
-        finally:
-            for _, future in pending:
-                future.cancel()
+                yield item, runner.submit(function, item)
+
+        # A thread of its own feeds the workers, so that a finished item is taken even while the next one is awaited
+        # (a list typed on standard input, a slow disk). One item is here, one in the feeder's hand.
+        with contextlib.closing(prefetch(submitted(), depth=max(limit - 2, 1))) as feed:
+            for item, future in feed:
+                yield runner.take(function, item, future)
 
 
 def _serial_map(function, items, initializer, arguments) -> Iterator[Outcome]:

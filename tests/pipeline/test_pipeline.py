@@ -89,6 +89,21 @@ def test_an_endless_source_is_taken_only_as_far_as_needed():
     assert len(taken) <= 10 + 5 + 4 + 2
 
 
+def test_a_finished_item_is_given_while_the_next_is_awaited():
+    second = threading.Event()
+
+    def typed_by_hand():
+        yield 0
+        second.wait(10)
+        yield 1
+
+    stream = parallel_map(double, typed_by_hand(), workers=2)
+    assert next(stream).item == 0
+    assert not second.is_set()
+    second.set()
+    assert next(stream).item == 1
+
+
 def test_prefetch_hands_on_errors_and_ends_its_thread():
     def broken():
         yield 1
