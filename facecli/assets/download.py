@@ -114,7 +114,8 @@ def download(job: Job, progress: Progress | None = None, note: Note | None = Non
 
 
 def _gave_up(job: Job, broken: _BrokeOffError) -> str:
-    kept = f"; {job.have:,} bytes are kept, the same command goes on from there" if job.have else ""
+    have, _ = _resume_point(job)
+    kept = f"; {have:,} bytes are kept, the same command goes on from there" if have else ""
     return f"{job.url}: {broken}, {STALLS} times in a row{kept}"
 
 

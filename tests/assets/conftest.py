@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import badserver
+import pytest
+
+from facecli.assets import catalogue, download, places, verify
+
+
+@pytest.fixture
+def server():
+    with badserver.running() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path, monkeypatch):
+    """Data, cache and working folder of the test's own, no waiting between attempts, no proxy."""
+    monkeypatch.setattr(places, "data_folder", lambda: tmp_path / "data")
+    monkeypatch.setattr(verify, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(download, "FIRST_PAUSE", 0.0)
+    monkeypatch.delenv(places.FOLDERS_VARIABLE, raising=False)
+    monkeypatch.delenv(places.MIRROR_VARIABLE, raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    _forget()
+    yield
+    _forget()
+
+
+def _forget():
+    places.rescan()
+    verify._memory.cache_clear()
+
+
+@pytest.fixture
+def known(monkeypatch):
+    """Put assets into the catalogue: ``known(asset, …)``."""
+
+    def put(*assets):
+        monkeypatch.setattr(catalogue, "SHARED", assets)
+
+    return put
