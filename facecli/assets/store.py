@@ -225,6 +225,10 @@ def _put(checked: Path, final: Path) -> None:
 # ---------------------------------------------------------------------------------------------------- importing
 
 
+class UnknownFileError(InputError):
+    """The file is none of the catalogue's, and no archive that holds one."""
+
+
 @dataclass(frozen=True)
 class Imported:
     """A file that was taken in."""
@@ -250,8 +254,10 @@ def import_file(path: str | Path, folder: Path | None = None) -> list[Imported]:
         taken = [Imported(asset, _import_stream(asset, path.open("rb"), folder, str(path)), str(path))]
     else:
         taken = _import_members(path, folder)
+    if not taken and problem:
+        raise InputError(path, problem, "get it again")
     if not taken:
-        raise InputError(path, problem or "is none of the files that models need", "`facecli assets list` shows them")
+        raise UnknownFileError(path, "is none of the files that models need", "`facecli assets list` shows them")
     places.rescan()
     return taken
 
