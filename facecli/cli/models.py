@@ -1,0 +1,102 @@
+"""`facecli models`: what is installed, what each model offers, under which licence, and whether its files are here."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from facecli.cli import console
+
+if TYPE_CHECKING:
+    from facecli.assets.catalogue import Asset
+    from facecli.plugin import Plugin
+
+
+def models(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a model on stdout.")] = False,
+) -> None:
+    """List the installed models: what they offer, their licences, and whether their files are present."""
+    from facecli import registry
+
+    for broken in registry.broken_plugins().values():
+        console.warn(str(broken))
+    described = [describe(plugin) for plugin in registry.plugins().values()]
+    if as_json:
+        for description in described:
+            console.emit_json(description)
+        return
+    from facecli.cli import table
+
+    columns = ("model", "offers", "family", "code licence", "weights licence", "files", "summary")
+    table.show(columns, [_row(description) for description in described])
+    unready = [description["name"] for description in described if not description["ready"]]
+    if unready:
+        console.say(f"Not ready: {', '.join(unready)}. `facecli doctor` says what to do.")
+
+
+def describe(plugin: Plugin) -> dict:
+    """What `--json` shows of `plugin`; `ready` when its packages and necessary files are here."""
+    packages = [name for name in plugin.packages if not package_present(name)]
+    present, missing = _split(plugin.assets)
+    optional_present, optional_missing = _split(plugin.optional_assets)
+    return {
+        "name": plugin.name,
+        "summary": plugin.summary,
+        "offers": list(plugin.offers),
+        "family": plugin.family or None,
+        "code_license": plugin.code_license,
+        "weights_license": plugin.weights_license,
+        "citation": plugin.citation or None,
+        "homepage": plugin.homepage or None,
+        "ready": not (packages or missing),
+        "packages_missing": packages,
+        "files_present": present + optional_present,
+        "files_missing": missing,
+        "optional_files_missing": optional_missing,
+    }
+
+
+def package_present(name: str) -> bool:
+    """Whether the Python package can be found, without importing it."""
+    try:
+        return find_spec(name) is not None
+    except (ImportError, ValueError):  # a parent package that is broken, or a module without a spec
+        return False
+
+
+def _split(assets: tuple[Asset, ...]) -> tuple[list[str], list[str]]:
+    """Names of the present and of the missing (or broken) ones."""
+    from facecli.assets.store import find
+
+    found = {asset.name: find(asset) is not None for asset in assets}
+    return [name for name, here in found.items() if here], [name for name, here in found.items() if not here]
+
+
+def _row(description: dict) -> tuple[str, ...]:
+    return (
+        description["name"],
+        "; ".join(description["offers"]),
+        description["family"] or "",
+        description["code_license"],
+        description["weights_license"],
+        _files(description),
+        description["summary"],
+    )
+
+
+def _files(description: dict) -> str:
+    """Files and packages in a few words."""
+    words = []
+    if description["packages_missing"]:
+        words.append(f"package missing: {', '.join(description['packages_missing'])}")
+    if description["files_missing"]:
+        words.append(f"missing: {', '.join(description['files_missing'])}")
+    elif description["files_present"]:
+        words.append("present")
+    else:
+        words.append("none needed")
+    if description["optional_files_missing"]:
+        words.append(f"optional, missing: {', '.join(description['optional_files_missing'])}")
+    return "; ".join(words)
