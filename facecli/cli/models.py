@@ -29,7 +29,7 @@ def models(
         return
     from facecli.cli import table
 
-    columns = ("model", "offers", "family", "code licence", "weights licence", "files", "summary")
+    columns = ("model", "offers", "family", "code licence", "weights licence", "files")
     table.show(columns, [_row(description) for description in described])
     unready = [description["name"] for description in described if not description["ready"]]
     if unready:
@@ -82,7 +82,6 @@ def _row(description: dict) -> tuple[str, ...]:
         description["code_license"],
         description["weights_license"],
         _files(description),
-        description["summary"],
     )
 
 
@@ -98,5 +97,5 @@ def _files(description: dict) -> str:
     else:
         words.append("none needed")
     if description["optional_files_missing"]:
-        words.append(f"optional, missing: {', '.join(description['optional_files_missing'])}")
+        words.append(f"{len(description['optional_files_missing'])} optional missing")
     return "; ".join(words)
