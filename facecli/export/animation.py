@@ -94,6 +94,57 @@ def write_animated_glb(
     )
 
 
+@dataclass(frozen=True)
+class Animation:
+    """What :func:`write_animated_glb` put into a file, read back; V vertices in the mesh's order, before splitting.
+
+    Args:
+        times: [T] seconds. mean: [V, 3] metres. targets: [K, V, 3] metres. weights: [T, K].
+        rotations: [T, 4] quaternions (x, y, z, w) or None. visible: [T] bool.
+    """
+
+    times: np.ndarray
+    mean: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray
+    rotations: np.ndarray | None
+    visible: np.ndarray
+
+
+def read_animation(path: str | Path, vertices: int) -> Animation | None:
+    """The animation of a GLB that facecli wrote for a mesh of `vertices` vertices, or None if it has none."""
+    document = gltf.GLTF2.load_binary(str(path))
+    if not document.animations:
+        return None
+    animation = document.animations[0]
+    samplers = {channel.target.path: animation.samplers[channel.sampler] for channel in animation.channels}
+    times = _read(document, next(iter(samplers.values())).input)
+    values = {name: _read(document, sampler.output) for name, sampler in samplers.items()}
+    primitive = document.meshes[0].primitives[0]
+    targets = [_read(document, _position(target))[:vertices] for target in primitive.targets or []]
+    return Animation(
+        times=times,
+        mean=_read(document, primitive.attributes.POSITION)[:vertices],
+        targets=np.array(targets, np.float32).reshape(-1, vertices, 3),
+        weights=values["weights"].reshape(len(times), -1) if targets else np.zeros((len(times), 0), np.float32),
+        rotations=values.get("rotation"),
+        visible=values["scale"].any(axis=1) if "scale" in values else np.ones(len(times), bool),
+    )
+
+
+def _position(target: gltf.Attributes | dict) -> int:
+    return target["POSITION"] if isinstance(target, dict) else target.POSITION  # as read, and as made
+
+
+def _read(document: gltf.GLTF2, number: int) -> np.ndarray:
+    """A float32 accessor as [N] or [N, C]."""
+    accessor = document.accessors[number]
+    view = document.bufferViews[accessor.bufferView]
+    width = {gltf.SCALAR: 1, gltf.VEC3: 3, gltf.VEC4: 4}[accessor.type]
+    values = np.frombuffer(document.binary_blob(), np.float32, accessor.count * width, view.byteOffset)
+    return values if width == 1 else values.reshape(-1, width)
+
+
 def increasing(times: np.ndarray) -> np.ndarray:
     """`times` [T] as float32 that strictly increase, as glTF asks; equal or late ones move by the least step."""
     times = np.asarray(times, np.float32).copy()

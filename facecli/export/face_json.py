@@ -102,8 +102,8 @@ def to_jsonable(value: Any) -> Any:
         return [to_jsonable(item) for item in value]
     if isinstance(value, float):
         return float(f"{value:.{_SIGNIFICANT}g}") if math.isfinite(value) else None
-    if value is None or isinstance(value, bool | int | str):
+    if value is None or isinstance(value, bool | int):
         return value
-    if isinstance(value, Path):
-        return str(value)
+    if isinstance(value, str | Path):
+        return str(value).encode("utf-8", "replace").decode()  # file names may hold bytes that are no text
     raise TypeError(f"no JSON for a {type(value).__name__}")

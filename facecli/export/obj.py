@@ -39,8 +39,11 @@ def write_obj(path: str | Path, mesh: TriangleMesh, *, texture_name: str | None 
             with atomic_write(picture) as temporary:
                 temporary.write_bytes(encode_png(mesh.texture))
         with atomic_write(material) as temporary:
-            temporary.write_text(_material(picture.name), "utf-8")
-    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+            temporary.write_text(_material(picture.name), "utf-8", "surrogateescape")
+    with (
+        atomic_write(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="\n") as file,
+    ):
         file.writelines(line + "\n" for line in _lines(mesh, material.name if textured else None))
 
 
@@ -98,7 +101,7 @@ def read_obj(path: str | Path, *, metres_per_unit: float | None = None) -> Trian
     """
     path = Path(path)
     try:
-        text = path.read_bytes().decode("utf-8", "replace")
+        text = path.read_bytes().decode("utf-8", "surrogateescape")
     except OSError as error:
         raise InputError(path, error.strerror or str(error)) from error
     parser = _Parser(path)
@@ -182,7 +185,7 @@ class _Parser:
         """The first texture that exists; a mesh without its picture is still a mesh."""
         for library in self.libraries:
             with contextlib.suppress(OSError, InputError):
-                for line in self.path.with_name(library).read_text("utf-8", "replace").splitlines():
+                for line in self.path.with_name(library).read_text("utf-8", "surrogateescape").splitlines():
                     word, _, name = line.strip().partition(" ")
                     if word == "map_Kd":
                         return read_picture(self.path.parent / name.strip())

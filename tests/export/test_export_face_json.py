@@ -49,6 +49,11 @@ def test_file_is_strict_json_with_rounded_numbers(tmp_path):
     assert back["blendshapes"] == {"jawOpen": 0.1234568}
 
 
+def test_names_that_are_no_text_still_make_a_file(tmp_path):
+    write_json(tmp_path / "face.json", error_record("foto-\udcff.jpg", "is empty"))
+    assert json.loads((tmp_path / "face.json").read_text("utf-8"))["input"] == "foto-?.jpg"
+
+
 @given(st.floats(-179, 179), st.floats(-89, 89), st.floats(-179, 179), st.floats(0.5, 3))
 def test_angles_are_those_of_the_rotation(yaw, pitch, roll, scale):
     pose = np.eye(4)

@@ -57,6 +57,12 @@ def test_another_reader_sees_surface_and_texture(mesh, tmp_path, name):
     np.testing.assert_array_equal(np.asarray(other.visual.material.image.convert("RGB")), mesh.texture)
 
 
+def test_names_that_are_no_text(mesh, tmp_path):
+    name = os.fsdecode(b"foto-\xff.obj")
+    write_obj(tmp_path / name, mesh)
+    np.testing.assert_array_equal(read_obj(tmp_path / name).texture, mesh.texture)
+
+
 def test_texture_under_another_name(mesh, tmp_path):
     write_obj(tmp_path / "mesh.obj", mesh, texture_name="skin.png")
     assert (tmp_path / "skin.png").exists()
