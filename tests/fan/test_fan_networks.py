@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+import types
+
 import numpy as np
 import pytest
 import seeded
@@ -65,29 +69,52 @@ def test_face_alignments_depth_net_gives_the_official_depths(manifest, networks,
     assert_near(found.numpy(), networks["depth"])
 
 
+@pytest.fixture
+def theirs(monkeypatch):
+    """face-alignment's RetinaFace. All that it wants from torchvision is a module that gives a backbone's stages."""
+    pytest.importorskip("face_alignment")
+
+    class IntermediateLayerGetter(torch.nn.ModuleDict):
+        def __init__(self, model, return_layers):
+            super().__init__({name: getattr(model, name) for name in return_layers})
+
+        def forward(self, x):
+            found = {}
+            for name, stage in self.items():
+                x = found[name] = stage(x)
+            return found
+
+    utils = types.ModuleType("torchvision.models._utils")
+    utils.IntermediateLayerGetter = IntermediateLayerGetter
+    monkeypatch.setitem(sys.modules, "torchvision", types.ModuleType("torchvision"))
+    monkeypatch.setitem(sys.modules, "torchvision.models", types.ModuleType("torchvision.models"))
+    monkeypatch.setitem(sys.modules, "torchvision.models._utils", utils)
+    sys.modules["torchvision"].models = sys.modules["torchvision.models"]
+    sys.modules["torchvision.models"]._utils = utils
+    before = set(sys.modules)
+    yield importlib.import_module("face_alignment.detection.retinaface.retinaface_detector")
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
 @pytest.mark.parametrize("size", [(96, 128), (75, 101)])
-def test_retinaface_equals_face_alignments(size, random_input):
+def test_retinaface_equals_face_alignments(size, theirs, random_input):
     """The same published architecture, written by others."""
-    theirs_module = pytest.importorskip("face_alignment.detection.retinaface.net_retinaface")
-    ours, theirs = seeded_module(RetinaFace()), seeded_module(theirs_module.RetinaFace())
-    assert list(shapes(ours).items()) == list(shapes(theirs).items())
+    ours, other = seeded_module(RetinaFace()), seeded_module(theirs.RetinaFace())
+    assert list(shapes(ours).items()) == list(shapes(other).items())
     pixels = random_input(1, (1, 3, *size)) * 255 - 110
     with torch.no_grad():
-        for found, wanted in zip(ours(pixels), theirs(pixels), strict=True):
+        for found, wanted in zip(ours(pixels), other(pixels), strict=True):
             assert_near(found.numpy(), wanted.numpy(), 1e-5)
 
 
 @pytest.mark.parametrize("size", [(64, 96), (75, 101), (7, 300)])
-def test_retinaface_decoding_equals_face_alignments(size):
-    prior_box = pytest.importorskip("face_alignment.detection.retinaface.prior_box")
-    box_utils = pytest.importorskip("face_alignment.detection.retinaface.box_utils")
-    from face_alignment.detection.retinaface.net_retinaface import cfg_mnet
-
+def test_retinaface_decoding_equals_face_alignments(size, theirs):
     height, width = size
     unit = torch.from_numpy(make_priors(*size) / np.array([width, height] * 2, np.float32))
-    assert torch.allclose(unit, prior_box.PriorBox(cfg_mnet, image_size=size).forward(), atol=1e-6)
+    assert torch.allclose(unit, theirs.PriorBox(theirs.cfg_mnet, image_size=size).forward(), atol=1e-6)
     offsets = np.random.default_rng(0).normal(size=(len(unit), 4)).astype(np.float32)
-    wanted = box_utils.decode(torch.from_numpy(offsets), unit, [0.1, 0.2]).numpy() * [width, height, width, height]
+    wanted = theirs.decode(torch.from_numpy(offsets), unit, [0.1, 0.2]).numpy() * [width, height, width, height]
     boxes, points = decode(offsets, np.zeros((len(unit), 10), np.float32), make_priors(*size))
     assert np.allclose(boxes, wanted, rtol=1e-5, atol=1e-3)
     assert np.array_equal(points, np.repeat(make_priors(*size)[:, None, :2], 5, 1))
