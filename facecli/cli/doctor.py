@@ -135,13 +135,20 @@ def answer(name: str) -> None:
     try:
         probe = _plugin_probe(name.partition(":")[2]) if name.startswith("plugin:") else PROBES[name]
         checks = probe()
-    except ModuleNotFoundError as error:
-        package = (error.name or name).partition(".")[0]
-        found = f"the package {package} is not installed"
-        checks = [Check(_label(name), _severity(name), found, f"pip install {_pip(package)}")]
     except Exception as error:  # a broken package can raise anything
-        checks = [Check(_label(name), _severity(name), _one_line(error), _reinstall(name, error))]
+        checks = [_failed(name, error)]
     print(_MARK + json.dumps([asdict(check) for check in checks]), flush=True)
+
+
+def _failed(name: str, error: Exception) -> Check:
+    """The row for a probe that raised `error`."""
+    from facecli.cli.models import package_present
+
+    package = (getattr(error, "name", None) or "").partition(".")[0]
+    if isinstance(error, ModuleNotFoundError) and package and not package_present(package):
+        found = f"the package {package} is not installed"
+        return Check(_label(name), _severity(name), found, f"pip install {_pip(package)}")
+    return Check(_label(name), _severity(name), _one_line(error), _reinstall(name, error))
 
 
 def _severity(name: str) -> str:

@@ -1,0 +1,99 @@
+"""The working object: an ellipsoid of a head's size where the landmarker found a face."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from facecli.codes import Codes
+from facecli.crop import warp_bilinear
+from facecli.detect.face import Face
+from facecli.plugin import Crop, Reconstruction
+
+CROP_SIZE = 64
+MARGIN = 1.2  # side of the crop in units of the box's longer side
+HEAD_WIDTH_MM = 150.0
+
+
+class TinyReconstructor:
+    """Keeps the protocol `facecli.plugin.Reconstructor`."""
+
+    family = "tiny"
+    landmarker = "mediapipe"
+    landmarker_options: dict = {}  # noqa: RUF012
+    constants = ("identity",)
+    batch_size = 8
+
+    def __init__(self, device: str = "cpu"):
+        self.device = torch.device(device)
+        sphere, triangles, uv = _unit_sphere(24, 16)
+        self._sphere, self._triangles, self._uv = (part.to(self.device) for part in (sphere, triangles, uv))
+
+    def crop(self, image: np.ndarray, face: Face) -> Crop:
+        """A square around the box; pixel centres are at integers, so the crop's outer edge is at -0.5."""
+        x0, y0, x1, y1 = face.box
+        scale = CROP_SIZE / (MARGIN * max(x1 - x0, y1 - y0))
+        middle = (CROP_SIZE - 1) / 2
+        warp = np.array(
+            [[scale, 0, middle - scale * (x0 + x1) / 2], [0, scale, middle - scale * (y0 + y1) / 2], [0, 0, 1]]
+        )
+        pixels = warp_bilinear(image, np.linalg.inv(warp), (CROP_SIZE, CROP_SIZE)).astype(np.float32) / 255
+        return Crop(face, pixels.transpose(2, 0, 1), warp, image.shape[:2])
+
+    def encode(self, crops: Sequence[Crop]) -> Codes:
+        """`identity` [B, 1]: height by width; `texture` [B, 3]: the skin's colour; `camera` [B, 3]: crop pixels a
+        millimetre, and the centre's x and y in the crop."""
+        boxes = np.stack([crop.face.box for crop in crops])
+        width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
+        scale = np.array([crop.warp[0, 0] for crop in crops])
+        middle = np.full(len(crops), (CROP_SIZE - 1) / 2)
+        centre = slice(CROP_SIZE // 4, -CROP_SIZE // 4)
+        values = {
+            "identity": (height / width)[:, None],
+            "texture": np.stack([crop.image[:, centre, centre].mean((1, 2)) for crop in crops]),
+            "camera": np.stack([scale * width / HEAD_WIDTH_MM, middle, middle], 1),
+            # Kept beside the codes, so that codes read from a file land on the photograph again.
+            "warp": np.stack([crop.warp for crop in crops]),
+            "photo_size": np.array([crop.photo_size for crop in crops]),
+        }
+        tensors = {name: torch.from_numpy(value).float().to(self.device) for name, value in values.items()}
+        return Codes(tensors, model="tiny", family=self.family)
+
+    def decode(self, codes: Codes) -> Reconstruction:
+        """From codes alone: they may come from a file, or be mixed of several faces."""
+        ratio, camera = codes["identity"], codes["camera"]
+        half = HEAD_WIDTH_MM / 2 * torch.cat([torch.ones_like(ratio), ratio, torch.ones_like(ratio)], 1)
+        vertices = self._sphere * half[:, None]
+        in_crop = vertices * camera[:, None, :1] * vertices.new_tensor([1.0, -1.0, -1.0])  # y down, depth away from us
+        in_crop[..., :2] += camera[:, None, 1:]
+        to_photo = torch.linalg.inv(codes["warp"])
+        x, y = in_crop[..., 0], in_crop[..., 1]
+        homogeneous = torch.stack([x, y, torch.ones_like(x)], -1)
+        in_photo = homogeneous @ to_photo.transpose(1, 2)
+        depth = in_crop[..., 2:] / camera[:, None, :1]  # millimetres
+        return Reconstruction(
+            vertices=vertices,
+            triangles=self._triangles,
+            projected=torch.cat([in_photo[..., :2], depth], -1),
+            camera={"kind": "weak perspective", "pixels_per_mm": camera[:, 0] * to_photo[:, 0, 0]},
+            uv=self._uv,
+            texture=codes["texture"][:, :, None, None].expand(-1, 3, 16, 16),
+            metres_per_unit=0.001,
+        )
+
+
+def _unit_sphere(columns: int, rows: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Vertices [V, 3], triangles [F, 3] counter-clockwise from outside, UV [V, 2]; u = 0.5 looks at the viewer (+z)."""
+    u, v = torch.meshgrid(torch.linspace(0, 1, columns + 1), torch.linspace(0, 1, rows + 1), indexing="ij")
+    u, v = u.reshape(-1), v.reshape(-1)
+    around, up = (u - 0.5) * 2 * math.pi, (v - 0.5) * math.pi
+    vertices = torch.stack([up.cos() * around.sin(), up.sin(), up.cos() * around.cos()], -1)
+    corner = (torch.arange(columns)[:, None] * (rows + 1) + torch.arange(rows)).reshape(-1)
+    right, above = corner + rows + 1, corner + 1
+    lower, upper = torch.stack([corner, right, right + 1], -1), torch.stack([corner, right + 1, above], -1)
+    at_south, at_north = corner % (rows + 1) == 0, above % (rows + 1) == rows  # there one of the two has no area
+    triangles = torch.cat([lower[~at_south], upper[~at_north]])
+    return vertices, triangles, torch.stack([u, v], -1)
