@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import subprocess
 import sys
 import threading
@@ -237,7 +239,7 @@ def test_two_python_threads_may_rasterize_at_once(heads):
     assert not any(thread.is_alive() for thread in threads)
 
 
-@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="needs fork")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_worker_can_rasterize_after_its_parent_did():
     # Our part only: torch's own OpenMP threads don't survive a fork (data loaders give their workers one thread).
     script = (
@@ -405,3 +407,31 @@ def test_pytorch3d_is_called_as_the_systems_call_it(heads, fake_pytorch3d):
     found = rasterize(broken, heads["faces"], (32, 32), backend="pytorch3d")
     assert torch.equal(wanted.face_index, found.face_index)
     assert self_check("pytorch3d") == ""
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("triton") is None, reason="triton (of torch's CUDA wheels) is not installed"
+)
+def test_triton_kernel_in_its_interpreter():
+    """In a process of its own: the interpreter is chosen when the kernel is defined."""
+    script = f"""
+import numpy as np, torch
+from facecli.render.rasterize import rasterize, self_check, available_backends
+assert available_backends()["triton"] == ""
+golden = {str(GOLDEN)!r}
+for name, prefix, size, options in [
+    ("soup", "s64_", (64, 64), {{}}),
+    ("soup", "s37x53_", (37, 53), {{}}),
+    ("soup", "s64_cull_", (64, 64), {{"cull": True}}),
+    ("soup", "s64_persp_", (64, 64), {{"perspective": True}}),
+    ("lattice", "s17_", (17, 17), {{}}),
+]:
+    case = np.load(f"{{golden}}/{{name}}.npz")
+    verts, faces = torch.from_numpy(case["verts"]), torch.from_numpy(case["faces"].astype(np.int64))
+    found = rasterize(verts, faces, size, backend="triton", **options)
+    for key in ("face_index", "depth", "bary"):
+        np.testing.assert_array_equal(getattr(found, key).numpy(), case[prefix + key], name + prefix + key)
+assert self_check("triton") == "", self_check("triton")
+"""
+    environment = os.environ | {"TRITON_INTERPRET": "1"}
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True, timeout=120)
