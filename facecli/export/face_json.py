@@ -69,7 +69,7 @@ def head_angles(pose: np.ndarray) -> dict[str, float]:
     Yaw grows as the face turns to the right side of the picture, pitch as it looks up, roll as the head tilts
     counter-clockwise in the picture. Rotation = Ry(yaw) Rx(-pitch) Rz(roll).
     """
-    rotation = np.asarray(pose, np.float64)[:3, :3]
+    rotation = _plain(pose).astype(np.float64)[:3, :3]
     if not np.isfinite(rotation).all():
         return dict.fromkeys(("yaw", "pitch", "roll"), math.nan)
     rotation = rotation / np.cbrt(np.linalg.det(rotation))
@@ -92,10 +92,8 @@ def _dump(value: Any) -> str:
 
 def to_jsonable(value: Any) -> Any:
     """`value` with arrays and tensors as lists, paths as words, numbers rounded, and NaN and infinities as None."""
-    if hasattr(value, "detach"):  # a torch tensor, without importing torch
-        value = value.detach().cpu().numpy()
-    if isinstance(value, np.ndarray | np.generic):
-        value = value.tolist()
+    if hasattr(value, "detach") or isinstance(value, np.ndarray | np.generic):
+        value = _plain(value).tolist()
     if isinstance(value, Mapping):
         return {str(key): to_jsonable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -107,3 +105,8 @@ def to_jsonable(value: Any) -> Any:
     if isinstance(value, str | Path):
         return str(value).encode("utf-8", "replace").decode()  # file names may hold bytes that are no text
     raise TypeError(f"no JSON for a {type(value).__name__}")
+
+
+def _plain(value: Any) -> np.ndarray:
+    """An array of an array or a torch tensor, on whichever device, without importing torch."""
+    return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)

@@ -8,7 +8,7 @@ import numpy as np
 import pygltflib as gltf
 
 from facecli.export.pictures import encode_png
-from facecli.export.surface import SplitSurface, split_seams, vertex_normals
+from facecli.export.surface import SplitSurface, outward_normals, split_seams
 from facecli.geometry.mesh import TriangleMesh
 from facecli.io.atomic import atomic_write
 
@@ -26,8 +26,7 @@ def write_glb(path: str | Path, mesh: TriangleMesh) -> None:
 
     Vertices are doubled along UV seams; the first V keep the mesh's order (see :class:`SplitSurface`).
     """
-    builder = GlbBuilder(mesh)
-    builder.write(path)
+    GlbBuilder(mesh).write(path)
 
 
 class GlbBuilder:
@@ -65,7 +64,7 @@ class GlbBuilder:
 
     def _attributes(self, mesh: TriangleMesh) -> gltf.Attributes:
         source = self.surface.source
-        normals = vertex_normals(mesh.vertices, mesh.triangles)[source]
+        normals = outward_normals(mesh)[source]
         attributes = gltf.Attributes(POSITION=self.add_positions(mesh.vertices), NORMAL=self.add(normals, vertex=True))
         if self.surface.uv is not None:
             top_left = np.array([0, 1], np.float32) + np.array([1, -1], np.float32) * self.surface.uv

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from facecli.errors import InputError
-from facecli.export.pictures import encode_png, read_picture
 from facecli.geometry.mesh import TriangleMesh
 from facecli.io.atomic import atomic_write
+from facecli.io.images import read_image, write_image
 
 _UNITS = {0.001: "millimetres", 0.01: "centimetres", 1.0: "metres"}
 _UNIT_LINE = re.compile(r"#\s*unit:\s*(\S+)(?:\s+metres)?")
@@ -36,8 +36,7 @@ def write_obj(path: str | Path, mesh: TriangleMesh, *, texture_name: str | None 
     if textured:
         picture = path.with_name(texture_name or path.with_suffix(".png").name)
         if mesh.texture is not None:
-            with atomic_write(picture) as temporary:
-                temporary.write_bytes(encode_png(mesh.texture))
+            write_image(picture, mesh.texture)
         with atomic_write(material) as temporary:
             temporary.write_text(_material(picture.name), "utf-8", "surrogateescape")
     with (
@@ -188,7 +187,7 @@ class _Parser:
                 for line in self.path.with_name(library).read_text("utf-8", "surrogateescape").splitlines():
                     word, _, name = line.strip().partition(" ")
                     if word == "map_Kd":
-                        return read_picture(self.path.parent / name.strip())
+                        return read_image(self.path.parent / name.strip())
         return None
 
 

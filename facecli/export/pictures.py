@@ -1,14 +1,11 @@
-"""Pictures as file contents: PNG for results, small JPEGs for the report."""
+"""Pictures inside other files: PNG in GLBs, small JPEGs in the report."""
 
 from __future__ import annotations
 
 import base64
-from pathlib import Path
 
 import cv2
 import numpy as np
-
-from facecli.errors import InputError
 
 
 def encode_png(image: np.ndarray) -> bytes:
@@ -26,24 +23,6 @@ def _encode(suffix: str, image: np.ndarray, options: list[int]) -> bytes:
     if not done:
         raise ValueError(f"no {suffix} can be made of an array {image.shape} {image.dtype}")
     return content.tobytes()
-
-
-def read_picture(path: Path) -> np.ndarray:
-    """A texture file as [H, W, 3] uint8 RGB.
-
-    Raises:
-        InputError: it is missing or no picture.
-    """
-    try:
-        content = np.frombuffer(
-            path.read_bytes(), np.uint8
-        )  # not cv2.imread: Windows can't open non-ASCII names with it
-    except OSError as error:
-        raise InputError(path, error.strerror or str(error)) from error
-    image = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
-    if image is None:
-        raise InputError(path, "is not a readable picture")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def shrink(image: np.ndarray, longest: int) -> np.ndarray:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from facecli.geometry.mesh import TriangleMesh
+from facecli.geometry.normals import vertex_normals
 
 
 @dataclass(frozen=True)
@@ -49,15 +50,9 @@ def split_seams(mesh: TriangleMesh) -> SplitSurface:
     return SplitSurface(source, index_of_pair[corner_pair.ravel()].reshape(-1, 3), uv)
 
 
-def vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Unit normals [V, 3] float32, weighted by triangle areas; (0, 0, 1) for vertices in no triangle."""
-    corners = np.asarray(vertices, np.float64)[triangles]
-    crossed = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals = np.zeros((len(vertices), 3))
-    for corner in range(3):
-        np.add.at(normals, triangles[:, corner], crossed)
-    length = np.linalg.norm(normals, axis=1, keepdims=True)
-    known = length[:, 0] > 0
-    normals[known] /= length[known]
-    normals[~known] = 0, 0, 1
-    return normals.astype(np.float32)
+def outward_normals(mesh: TriangleMesh) -> np.ndarray:
+    """Unit normals [V, 3] float32; (0, 0, 1) for vertices in no triangle, since glTF allows no zero ones."""
+    millimetres = np.asarray(mesh.vertices, np.float64) * (1000 * mesh.metres_per_unit)  # far from any epsilon
+    normals = vertex_normals(millimetres, np.asarray(mesh.triangles), eps=1e-12).astype(np.float32)
+    normals[np.linalg.norm(normals, axis=1) < 0.5] = 0, 0, 1
+    return normals

@@ -60,6 +60,7 @@ def test_angles_are_those_of_the_rotation(yaw, pitch, roll, scale):
     pose[:3, :3] = scale * Rotation.from_euler("YXZ", [yaw, -pitch, roll], degrees=True).as_matrix()
     angles = head_angles(pose)
     assert [angles["yaw"], angles["pitch"], angles["roll"]] == pytest.approx([yaw, pitch, roll], abs=1e-4)
+    assert head_angles(torch.from_numpy(pose).requires_grad_()) == angles
 
 
 def test_angles_have_the_documented_signs():

@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 from facecli.export import animation
 from facecli.export.animation import increasing, write_animated_glb
 from facecli.export.glb import write_glb
-from facecli.export.surface import split_seams, vertex_normals
+from facecli.export.surface import outward_normals, split_seams
 from facecli.geometry.mesh import TriangleMesh
 
 
@@ -38,11 +38,15 @@ def test_splitting_keeps_every_corner(seed, vertices, uvs, faces):
     assert len(split.source) == len(np.unique(corners, axis=0)) + unused  # none doubled without need
 
 
-def test_normals_point_outwards_and_are_unit():
-    sphere = trimesh.creation.icosphere(subdivisions=3)
-    normals = vertex_normals(sphere.vertices, sphere.faces)
+@pytest.mark.parametrize("metres_per_unit", [0.001, 1.0])
+def test_normals_point_outwards_and_are_unit(metres_per_unit):
+    sphere = trimesh.creation.icosphere(subdivisions=3, radius=0.1 / metres_per_unit)
+    vertices = np.concatenate([sphere.vertices, [[9, 9, 9]]])
+    normals = outward_normals(TriangleMesh(vertices, sphere.faces, metres_per_unit=metres_per_unit))
     np.testing.assert_allclose(np.linalg.norm(normals, axis=1), 1, atol=1e-6)
-    assert np.sum(normals * sphere.vertices, axis=1).min() > 0.999
+    directions = sphere.vertices / np.linalg.norm(sphere.vertices, axis=1, keepdims=True)
+    assert np.sum(normals[:-1] * directions, axis=1).min() > 0.999
+    assert normals[-1].tolist() == [0, 0, 1]  # in no triangle
 
 
 def test_static_glb_for_another_reader(mesh, tmp_path):
