@@ -1,5 +1,6 @@
 """MediaPipe Face Mesh: the embedded default, at work without any licensed file."""
 
+from facecli.assets.catalogue import FACE_LANDMARKER_TASK
 from facecli.plugin import Plugin
 
 plugin = Plugin(
@@ -11,6 +12,10 @@ plugin = Plugin(
     homepage="https://ai.google.dev/edge/mediapipe",
     family="mediapipe",
     reconstructor="facecli_mediapipe.reconstructor:MediaPipeReconstructor",
-    landmarkers={"mediapipe": "facecli_mediapipe.landmarker:MediaPipeLandmarker"},
+    landmarkers={
+        "mediapipe": "facecli_mediapipe.landmarker:MediaPipeLandmarker",
+        "mediapipe-tasks": "facecli_mediapipe.landmarker:MediaPipeTasksLandmarker",
+    },
+    optional_assets=(FACE_LANDMARKER_TASK,),
     packages=("mediapipe",),
 )

@@ -49,6 +49,7 @@ class MediaPipeReconstructor:
     landmarker = "mediapipe"
     landmarker_options: dict = {}  # noqa: RUF012 - read-only, as the contract says
     constants = ("size",)
+    batch_size = 1
 
     def __init__(self, device: str = "cpu"):
         self.device = torch.device(device)

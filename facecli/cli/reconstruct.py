@@ -1,0 +1,181 @@
+"""`facecli reconstruct`: photographs, videos and lists to meshes, codes and pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from facecli.cli import console
+from facecli.cli.progress import Progress
+
+
+def reconstruct(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT…",
+            help="Pictures, videos, folders, globs; - reads a list, one path a line, from standard input.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("facecli-out"),
+    model: Annotated[str, typer.Option("--model", "-m", help="See `facecli models`.")] = "mediapipe",
+    save: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What to write: obj, glb, ply, codes, json, overlay, depth, normals, crop, or all; "
+            "comma-separated. [default: obj,glb,codes,json,overlay; of a video glb,codes,json,overlay]",
+            show_default=False,
+        ),
+    ] = None,
+    faces: Annotated[str, typer.Option(help="all, largest, or the N largest of each picture.")] = "all",
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Folders with all that is below them.")] = False,
+    smooth: Annotated[bool, typer.Option("--smooth", help="Smooth a video's faces over time (One-Euro).")] = False,
+    landmarker: Annotated[
+        str | None, typer.Option(help="Another landmarker than the model's own, see `facecli models`.")
+    ] = None,
+    confidence: Annotated[
+        float | None, typer.Option(help="Least confidence of a detection, 0 to 1. [default: the model's]")
+    ] = None,
+    texture_size: Annotated[int, typer.Option(help="Side of the textures in pixels.")] = 1024,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    rasterizer: Annotated[str, typer.Option(help="auto, numba, torch, pytorch3d.")] = "auto",
+    batch_size: Annotated[int, typer.Option(help="Faces that the model takes at once; 0: its own choice.")] = 0,
+    workers: Annotated[int | None, typer.Option(help="Detecting threads. [default: one a core]")] = None,
+    report: Annotated[bool, typer.Option("--report", help="Also write report.html, which opens offline.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a face on standard output.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Do finished inputs again.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors.")] = False,
+) -> None:
+    """Turn faces into textured 3D meshes, largest first, with pose, codes and overlays.
+
+    Each input gets a folder below the output folder, with a folder a face (a person, in a video) in it. What is
+    finished is not done again by the next run; a video goes on where it was stopped.
+
+    Example: facecli reconstruct photo.jpg holiday/ clip.mp4 -o out --report
+    """
+    from facecli.errors import EXIT_SOME_FAILED
+    from facecli.reconstruction.settings import Settings, parse_save
+
+    settings = Settings(
+        model=model,
+        save=parse_save(save or []),
+        faces=faces,
+        landmarker=landmarker,
+        confidence=confidence,
+        device=device,
+        rasterizer=rasterizer,
+        texture_size=texture_size,
+        smooth=smooth,
+        batch_size=batch_size,
+        workers=workers,
+    )
+    sources, total = _sources(inputs, recursive)
+    tally = Tally(json=json)
+    with Progress("inputs", total, quiet) as progress:
+        _run(sources, output, settings, overwrite, report, tally, progress)
+    if not quiet:
+        console.say(tally.summary(output))
+    if tally.failed:
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _sources(inputs: list[str], recursive: bool):
+    """The sources and, unless they come as a list on standard input, their number."""
+    from facecli.io.sources import expand_sources
+
+    sources = expand_sources(inputs, recursive=recursive)
+    if "-" in inputs:
+        return sources, None
+    listed = list(sources)
+    return listed, len(listed)
+
+
+def _run(sources, output, settings, overwrite, with_report, tally, progress) -> None:
+    from facecli.reconstruction.run import FrameDone, InputDone, reconstruct_files
+
+    report = _Report(output / "report.html", settings.model) if with_report else None
+    events = reconstruct_files(sources, output, settings, overwrite=overwrite)
+    try:
+        for event in events:
+            if isinstance(event, FrameDone):
+                progress.frame_done(event.name, event.frame, event.of)
+                continue
+            if isinstance(event, InputDone):
+                tally.input_done(event)
+                if event.problem:
+                    tally.input_failed(event.name, event.problem)
+            else:
+                tally.input_failed(event.name, event.error)
+            if report:
+                report.add(event)
+            progress.input_done()
+    finally:
+        events.close()
+        if report:
+            report.close()
+
+
+class Tally:
+    """Says what became of each input and counts."""
+
+    def __init__(self, json: bool):
+        self.json = json
+        self.inputs = self.skipped = self.faces = self.failed = 0
+
+    def input_done(self, event) -> None:
+        self.inputs += 1
+        self.skipped += event.skipped
+        for record in event.records:
+            self.faces += 1
+            if self.json:
+                console.emit_json({**record, "input": event.name})
+
+    def input_failed(self, name: str, error) -> None:
+        self.failed += 1
+        text = str(error)
+        console.fail(text if text.startswith(name) else f"{name}: {text}")
+        if self.json:
+            console.emit_json({"input": name, "error": text})
+
+    def summary(self, output: Path) -> str:
+        """``3 inputs, 4 faces in out (1 was there already; 1 failed)``."""
+        notes = []
+        if self.skipped:
+            notes.append(f"{self.skipped} done before, --overwrite does them again")
+        if self.failed:
+            notes.append(f"{self.failed} failed")
+        inputs, faces = _count(self.inputs, "input"), _count(self.faces, "face")
+        return f"{inputs}, {faces} in {output}" + (f" ({'; '.join(notes)})" if notes else "")
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" + ("" if number == 1 else "s")
+
+
+class _Report:
+    """Feeds the HTML page as results come."""
+
+    def __init__(self, path: Path, model: str):
+        from facecli import registry
+        from facecli.export.report import ReportWriter
+
+        self._model = model
+        plugin = registry.plugin(model)
+        self._licence = f"code {plugin.code_license}, weights {plugin.weights_license}"
+        self._writer = ReportWriter(path)
+
+    def add(self, event) -> None:
+        from facecli.reconstruction.report import entries_of
+        from facecli.reconstruction.run import InputFailed
+
+        if isinstance(event, InputFailed):
+            self._writer.add_error(event.name, str(event.error))
+            return
+        for entry in entries_of(event, self._model, self._licence):
+            self._writer.add(entry)
+
+    def close(self) -> None:
+        self._writer.close()

@@ -1,0 +1,194 @@
+"""What one photograph gives: a folder a face, with meshes, texture, codes and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facecli.codes import save_codes
+from facecli.export.face_json import face_record, write_json
+from facecli.export.glb import write_glb
+from facecli.export.obj import write_obj
+from facecli.export.ply import write_ply
+from facecli.geometry.mesh import TriangleMesh
+from facecli.io.images import write_image
+from facecli.plugin import Reconstruction
+from facecli.reconstruction.settings import Settings
+from facecli.reconstruction.stream import Frame
+from facecli.render.pictures import depth_picture, depth_to_uint16, draw_overlay, normals_picture
+from facecli.render.texture import complete_texture, sample_texture
+
+DEPTH_STEP_MM = 0.01
+"""Millimetres a grey level of depth.png: 0 is no face, 1 the nearest point; 16 bits reach 65 cm behind it."""
+
+MESH_FILES = {"glb": "mesh.glb", "obj": "mesh.obj", "ply": "mesh.ply"}
+"""In the order in which the record's `mesh` prefers them."""
+
+
+@dataclass
+class FaceResult:
+    """One written face: its number, record (paths relative to the result folder), mesh and overlay."""
+
+    number: int
+    record: dict[str, Any]
+    mesh: TriangleMesh
+    overlay: np.ndarray | None
+
+
+def write_picture(frame: Frame, folder: Path, settings: Settings) -> list[FaceResult]:
+    """Write all faces of a photograph below `folder`."""
+    save = settings.saves(video=False)
+    results = list(_write_faces(frame, folder, settings, save))
+    if "overlay" in save and len(results) > 1:
+        write_image(folder / "overlay.png", overlay_of(frame, settings))
+    return results
+
+
+def _write_faces(frame: Frame, folder: Path, settings: Settings, save: tuple[str, ...]) -> Iterator[FaceResult]:
+    textured = bool({"obj", "glb"} & set(save))
+    for number in range(len(frame.faces)):
+        name = f"face{number}"
+        below = folder / name
+        below.mkdir(parents=True, exist_ok=True)
+        mesh = frame.reconstruction.mesh(number, texture_of(frame, number, settings) if textured else None)
+        write_meshes(below, mesh, save)
+        write_pictures(frame, number, below, settings, save)
+        overlay = None
+        if "overlay" in save:
+            overlay = overlay_of(frame, settings, [number])
+            write_image(below / "overlay.png", overlay)
+        if "codes" in save:
+            save_codes(below / "codes.npz", frame.codes.select(number))
+        record = record_of(frame, number, settings)
+        files = {
+            "mesh": next((f"{name}/{MESH_FILES[kind]}" for kind in MESH_FILES if kind in save), None),
+            "overlay": f"{name}/overlay.png" if "overlay" in save else None,
+            "codes": f"{name}/codes.npz" if "codes" in save else None,
+        }
+        if "json" in save:
+            own_files = {key: path and path.split("/")[-1] for key, path in files.items()}
+            write_json(below / "face.json", {**record, **own_files})
+        yield FaceResult(number, _short(record) | files, mesh, overlay)
+
+
+def write_meshes(folder: Path, mesh: TriangleMesh, save: tuple[str, ...], stem: str = "mesh") -> None:
+    """The mesh in the formats among `save`."""
+    if "obj" in save:
+        write_obj(folder / f"{stem}.obj", mesh)
+    if "glb" in save:
+        write_glb(folder / f"{stem}.glb", mesh)
+    if "ply" in save:
+        write_ply(folder / f"{stem}.ply", mesh)
+
+
+def write_pictures(
+    frame: Frame, number: int, folder: Path, settings: Settings, save: tuple[str, ...], stem: str | None = None
+) -> None:
+    """Depth, normals and crop of one face, as far as they are among `save`; `stem` instead of their own names."""
+    projected, triangles = projection(frame.reconstruction, number)
+    size = frame.image.shape[:2]
+    millimetres = 1000 * frame.reconstruction.metres_per_unit
+    if "depth" in save:
+        depth, _ = depth_picture(projected, triangles, size, mm_per_unit=millimetres, backend=settings.rasterizer)
+        write_image(folder / f"{stem or 'depth'}.png", depth_to_uint16(depth, DEPTH_STEP_MM)[0])
+    if "normals" in save:
+        scale = pixels_per_unit(frame.reconstruction, number)
+        normals = normals_picture(projected, triangles, size, pixels_per_unit=scale, backend=settings.rasterizer)
+        write_image(folder / f"{stem or 'normals'}.png", normals)
+    if "crop" in save:
+        crop = np.clip(np.rint(frame.crops[number].image.transpose(1, 2, 0) * 255), 0, 255).astype(np.uint8)
+        write_image(folder / f"{stem or 'crop'}.png", crop)
+
+
+def projection(reconstruction: Reconstruction, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """(projected [V, 3] pixels and depth, triangles [F, 3]) of one face as numpy."""
+    return reconstruction.projected[number].numpy(force=True), reconstruction.triangles.numpy(force=True)
+
+
+def texture_of(frame: Frame, number: int, settings: Settings) -> np.ndarray | None:
+    """[S, S, 3] uint8: the model's own texture, else the photograph's, completed where it is hidden."""
+    sampled = sampled_texture(frame, number, settings)
+    return None if sampled is None else completed_texture(frame.reconstruction, *sampled)
+
+
+def sampled_texture(frame: Frame, number: int, settings: Settings) -> tuple[np.ndarray, np.ndarray | None] | None:
+    """(texture [S, S, 3] uint8, weight [S, S] float32: how well each texel is seen, None: wholly); None without UV."""
+    reconstruction = frame.reconstruction
+    if reconstruction.texture is not None:
+        own = reconstruction.texture[number].permute(1, 2, 0).clamp(0, 1) * 255
+        return own.round().byte().numpy(force=True), None
+    if reconstruction.uv is None:
+        return None
+    projected, triangles = projection(reconstruction, number)
+    uv, uv_triangles = _layout(reconstruction)
+    return sample_texture(
+        frame.image, projected, triangles, uv, uv_triangles, settings.texture_size, backend=settings.rasterizer
+    )
+
+
+def completed_texture(reconstruction: Reconstruction, texture: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
+    """The sampled `texture` with its hidden parts filled by symmetry and inpainting."""
+    if weight is None:
+        return texture
+    uv, uv_triangles = _layout(reconstruction)
+    mirror = None if reconstruction.uv_mirror is None else reconstruction.uv_mirror.numpy(force=True)
+    return complete_texture(texture, weight, uv, uv_triangles, mirror)
+
+
+def _layout(reconstruction: Reconstruction) -> tuple[np.ndarray, np.ndarray]:
+    triangles = reconstruction.triangles if reconstruction.uv_triangles is None else reconstruction.uv_triangles
+    return reconstruction.uv.numpy(force=True), triangles.numpy(force=True)
+
+
+def overlay_of(frame: Frame, settings: Settings, numbers: list[int] | None = None) -> np.ndarray:
+    """The photograph with the meshes of the faces `numbers` (all) on it."""
+    numbers = range(len(frame.faces)) if numbers is None else numbers
+    shapes = [projection(frame.reconstruction, number)[0] for number in numbers]
+    scales = [pixels_per_unit(frame.reconstruction, number) for number in numbers]
+    triangles = frame.reconstruction.triangles.numpy(force=True)
+    return draw_overlay(frame.image, shapes, triangles, pixels_per_unit=scales, backend=settings.rasterizer)
+
+
+def pixels_per_unit(reconstruction: Reconstruction, number: int) -> float:
+    """Pixels of the photograph in one unit of the model, at the face."""
+    vertices, pose = reconstruction.vertices[number], reconstruction.head_pose
+    turned = vertices if pose is None else vertices @ pose[number, :3, :3].T
+    extents = [
+        np.linalg.norm(np.ptp(p[:, :2].numpy(force=True), 0)) for p in (reconstruction.projected[number], turned)
+    ]
+    return float(extents[0] / max(extents[1], 1e-9))
+
+
+def record_of(frame: Frame, number: int, settings: Settings) -> dict[str, Any]:
+    """All that face.json says of one face, without file names."""
+    reconstruction, face = frame.reconstruction, frame.faces[number]
+    pose = reconstruction.head_pose
+    return face_record(
+        input=frame.name,
+        face=frame.people[number] if frame.people else number,
+        model=settings.model,
+        box=face.box,
+        score=face.score,
+        frame=0 if frame.index is None else frame.index,
+        time=frame.time,
+        photo_size=frame.image.shape[:2],
+        head_pose=None if pose is None else pose[number],
+        landmarks={name: points[number] for name, points in reconstruction.landmarks.items()},
+        camera={
+            name: value[number] if getattr(value, "ndim", 0) else value for name, value in reconstruction.camera.items()
+        },
+        unit="mm" if reconstruction.metres_per_unit == 0.001 else f"{reconstruction.metres_per_unit} m",
+        blendshapes=face.blendshapes,
+    )
+
+
+LONG_KEYS = ("landmarks", "blendshapes", "head_pose")
+
+
+def _short(record: dict[str, Any]) -> dict[str, Any]:
+    """The record for a line of JSON: the many numbers stay in face.json."""
+    return {key: value for key, value in record.items() if key not in LONG_KEYS}

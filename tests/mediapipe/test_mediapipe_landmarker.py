@@ -1,0 +1,96 @@
+"""The MediaPipe adapter gives the official points, whatever picture it gets."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facecli import registry
+from facecli.errors import MissingAssetError
+from facecli.io.images import read_image
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = ROOT / "tests/golden/landmarks/mediapipe_astronaut.npz"
+
+mediapipe = pytest.importorskip("mediapipe")
+legacy = pytest.mark.skipif(not hasattr(mediapipe, "solutions"), reason="this mediapipe has no legacy API")
+
+
+@pytest.fixture(scope="module")
+def astronaut():
+    return read_image(ROOT / "assets/astronaut.png")
+
+
+@pytest.fixture(scope="module")
+def landmarker():
+    landmarker = registry.landmarker("mediapipe")
+    yield landmarker
+    landmarker.close()
+
+
+@legacy
+def test_points_are_the_official_ones(landmarker, astronaut):
+    (face,) = landmarker.detect([astronaut])[0]
+    expected = np.load(GOLDEN)["mediapipe_refine1"] * (512, 512, 512)
+    np.testing.assert_allclose(face.points, expected, atol=1e-3 * 512)
+    assert face.point_set == "mediapipe478"
+    assert face.score == pytest.approx(float(np.load(GOLDEN)["detection_score"]), abs=0.05)
+    np.testing.assert_allclose(face.box, [*face.points[:, :2].min(0), *face.points[:, :2].max(0)])
+
+
+@legacy
+def test_without_refinement_there_are_468_points(astronaut):
+    plain = registry.landmarker("mediapipe", refine=False)
+    (face,) = plain.detect([astronaut])[0]
+    plain.close()
+    np.testing.assert_allclose(face.points, np.load(GOLDEN)["mediapipe_refine0"] * 512, atol=1e-3 * 512)
+    assert face.point_set == plain.point_set == "mediapipe468"
+
+
+def test_it_is_a_function_of_the_picture_alone(landmarker, astronaut):
+    first = landmarker.detect([astronaut])[0][0].points
+    landmarker.detect([np.zeros((300, 200, 3), np.uint8), astronaut[:, ::-1]])
+    again = landmarker.detect([astronaut])[0][0].points
+    np.testing.assert_array_equal(first, again)
+
+
+def test_other_kinds_of_pixels_are_converted(landmarker, astronaut):
+    expected = landmarker.detect([astronaut])[0][0].points
+    rgba = np.dstack([astronaut, np.full(astronaut.shape[:2], 255, np.uint8)])
+    deep = astronaut.astype(np.uint16) * 257
+    strided = np.ascontiguousarray(astronaut[:, ::-1])[:, ::-1]
+    for image in (rgba, deep, strided):
+        np.testing.assert_allclose(landmarker.detect([image])[0][0].points, expected, atol=1e-6)
+    grey = astronaut.mean(2).astype(np.uint8)
+    np.testing.assert_allclose(landmarker.detect([grey])[0][0].points, expected, atol=8)
+    with pytest.raises(TypeError):
+        landmarker.detect([astronaut / 255])
+
+
+def test_small_faces_in_a_large_picture_are_found(landmarker, astronaut):
+    picture = np.full((1536, 2048, 3), 127, np.uint8)
+    picture[100:612, 100:612] = astronaut
+    picture[900:1412, 1400:1912] = astronaut
+    faces = landmarker.detect([picture])[0]
+    expected = landmarker.detect([astronaut])[0][0].points[:, :2]
+    assert len(faces) == 2
+    for face, corner in zip(sorted(faces, key=lambda f: f.box[0]), ((100, 100), (1400, 900)), strict=True):
+        assert np.linalg.norm(face.points[:, :2] - corner - expected, axis=1).mean() < 3
+
+
+def test_no_face_is_no_error(landmarker):
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    assert landmarker.detect([np.zeros((40, 30, 3), np.uint8), noise]) == [[], []]
+
+
+def test_the_tasks_api_without_its_file_says_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("FACECLI_ASSETS", str(tmp_path))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setenv("FACECLI_MIRROR", "http://127.0.0.1:9")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Exception) as caught:
+        registry.landmarker("mediapipe-tasks")
+    assert caught.value.exit_code == 3
+    assert isinstance(caught.value, MissingAssetError)
+    assert "face_landmarker.task" in str(caught.value)
+    assert "\n" not in str(caught.value)
