@@ -5,6 +5,7 @@ Triton comes with torch's CUDA wheels for Linux. ``TRITON_INTERPRET=1`` runs the
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import torch
@@ -38,23 +39,18 @@ def cover(
         tiles = _tiles(pixel_boxes(corners, size, cull))
         if len(tiles):
             columns, rows = (torch.from_numpy(axis).to(verts.device) for axis in pixel_centres(size))
-            # Fused multiply-adds would change the last bits, and with them who owns a pixel on an edge.
-            _draw[(len(tiles),)](
-                corners,
-                tiles,
-                columns,
-                rows,
-                nearest,
-                len(faces),
-                height,
-                width,
-                EPSILON=EPSILON,
-                PERSPECTIVE=perspective,
-                ROWS=_BLOCK_ROWS,
-                COLUMNS=_BLOCK_COLUMNS,
-                enable_fp_fusion=False,
-                num_warps=1,
-            )
+            arguments = corners, tiles, columns, rows, nearest, len(faces), height, width
+            with torch.cuda.device(verts.device) if verts.is_cuda else contextlib.nullcontext():
+                _draw[(len(tiles),)](
+                    *arguments,
+                    EPSILON=EPSILON,
+                    PERSPECTIVE=perspective,
+                    ROWS=_BLOCK_ROWS,
+                    COLUMNS=_BLOCK_COLUMNS,
+                    # A fused multiply-add would change the last bits, and with them who owns a pixel on an edge.
+                    enable_fp_fusion=False,
+                    num_warps=1,
+                )
     return torch.where(nearest == _NOTHING, -1, nearest & ((1 << _FACE_BITS) - 1)), None, None
 
 
