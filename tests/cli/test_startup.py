@@ -40,11 +40,9 @@ def commands() -> list[list[str]]:
     return list(walk(app, []))
 
 
-@pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], ["reconstruct", "--help"], ["assets", "get", "--help"]]
-)
-def test_help_imports_nothing_heavy(arguments):
-    assert imported_by(*arguments) == set()
+@pytest.mark.parametrize("line", ["--help", "--version", "reconstruct --help", "assets get --help"])
+def test_help_imports_nothing_heavy(line):
+    assert imported_by(*line.split()) == set()
 
 
 def test_lists_import_no_framework():
