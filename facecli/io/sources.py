@@ -1,0 +1,329 @@
+"""From what the user named (files, folders, patterns, a list on standard input) to the files to work on, one by one."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+import sys
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import IO, Literal
+
+from facecli.errors import InputError
+from facecli.io.filetypes import check_file, content_kind, suffix_kind
+
+Kind = Literal["image", "video", "codes"]
+
+_WILD = re.compile(r"[*?\[]")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file to work on.
+
+    Args:
+        path: where it is.
+        name: as the user named it, for messages and JSON.
+        kind: ``"image"``, ``"video"`` or ``"codes"``.
+        relative: its path below the folder (or the fixed part of the pattern) it was found by, suffix kept; the file
+            name alone for a file named by itself. Outputs keep the tree with it, see :class:`OutputNames`.
+    """
+
+    path: Path
+    name: str
+    kind: Kind
+    relative: Path
+
+
+def expand_sources(
+    inputs: Iterable[str | Path], *, recursive: bool = False, stdin: IO | None = None
+) -> Iterator[Source | InputError]:
+    """The files behind `inputs`, lazily and in natural order (``2.jpg`` before ``10.jpg``), each once.
+
+    An input is a file of any suffix; a folder (its pictures and videos by suffix, hidden ones left out, those of
+    folders below it only with `recursive`); a pattern that the shell did not expand (``*``, ``?``, ``[…]``, ``**``;
+    a file whose real name has such characters goes first); or ``-`` for a list on `stdin`, one path a line or
+    separated by NUL (``find -print0``), taken as it arrives. What can't be used is yielded as its InputError.
+    """
+    seen: set[str] = set()
+    for name in inputs:
+        for item in _expand(str(name), recursive, stdin):
+            if isinstance(item, Source):
+                key = os.path.abspath(item.path)  # noqa: PTH100  (links are not followed: a link is a name of its own)
+                if key in seen:
+                    continue
+                seen.add(key)
+            yield item
+
+
+def _expand(name: str, recursive: bool, stdin: IO | None) -> Iterator[Source | InputError]:
+    if name == "-":
+        for line in _listed(sys.stdin if stdin is None else stdin):
+            yield from _expand_name(line, recursive)
+    else:
+        yield from _expand_name(name, recursive)
+
+
+def _expand_name(name: str, recursive: bool) -> Iterator[Source | InputError]:
+    path = Path(name)
+    try:
+        if not name:
+            raise InputError("''", "is an empty name")
+        if "://" in name and not os.path.lexists(name):
+            raise InputError(name, "is an address, not a file", "download it first")
+        if os.path.isdir(name):  # noqa: PTH112  (unlike Path's it never raises)
+            yield from _folder(name, recursive)
+        elif _WILD.search(name) and not os.path.lexists(name):
+            yield from _pattern(name, recursive)
+        else:
+            check_file(path, name)
+            yield Source(path, name, suffix_kind(path) or _kind_of_content(path), Path(path.name))
+    except InputError as error:
+        yield error
+
+
+def _kind_of_content(path: Path) -> Kind:
+    """Of a file named by itself. What is neither goes to the pictures' reader, who says what it is instead."""
+    return "video" if content_kind(path) == "video" else "image"
+
+
+# --- folders ---------------------------------------------------------------------------------------------------------
+
+
+def _folder(name: str, recursive: bool, below: Path = Path()) -> Iterator[Source | InputError]:
+    """Pictures and videos in the folder `name`; `below` is put before their `relative`."""
+    found, subfolders = False, False
+    for relative, entry in _walk(name, recursive):
+        if isinstance(entry, InputError):
+            found = True  # said already: not "holds no pictures" as well
+            yield entry
+        elif _is_folder(entry):
+            subfolders = True
+        elif (kind := suffix_kind(Path(entry.name))) in ("image", "video"):
+            found = True
+            yield _entry_source(entry, os.path.join(name, *relative.parts), kind, below / relative)  # noqa: PTH118
+    if not found:
+        mend = (
+            "--recursive looks into its folders"
+            if subfolders and not recursive
+            else "files of other suffixes can be named one by one"
+        )
+        raise InputError(name, "is a folder without pictures or videos", mend)
+
+
+def _entry_source(entry: os.DirEntry, name: str, kind: Kind, relative: Path) -> Source | InputError:
+    try:
+        check_file(entry.path, name)
+    except InputError as error:
+        return error
+    return Source(Path(entry.path), name, kind, relative)
+
+
+def _walk(folder: str, recursive: bool) -> Iterator[tuple[Path, os.DirEntry | InputError]]:
+    """(path below `folder`, entry) of all that isn't hidden: files, then folders, then what is in these."""
+    for below, path in _folders(folder, Path(), set()):
+        entries = _entries(path)
+        if isinstance(entries, InputError):
+            yield below, entries
+            continue
+        yield from ((below / entry.name, entry) for entry in entries)
+        if not recursive:
+            return
+
+
+def _folders(folder: str, below: Path, visited: set[tuple[int, int]]) -> Iterator[tuple[Path, str]]:
+    """`folder` and all folders below it. Linked ones are followed; each real one comes once, so that loops end."""
+    try:
+        status = Path(folder or ".").stat()
+    except OSError:
+        return
+    if (status.st_dev, status.st_ino) in visited:
+        return
+    visited.add((status.st_dev, status.st_ino))
+    yield below, folder
+    entries = _entries(folder)
+    for entry in [] if isinstance(entries, InputError) else entries:
+        if _is_folder(entry):
+            yield from _folders(entry.path, below / entry.name, visited)
+
+
+def _entries(folder: str) -> list[os.DirEntry] | InputError:
+    """What is in `folder` and not hidden (temporary files of ours are), files first, in natural order."""
+    try:
+        with os.scandir(folder or ".") as found:
+            entries = [entry for entry in found if not entry.name.startswith(".")]
+    except PermissionError:
+        return InputError(folder, "is a folder that may not be read", "check its permissions")
+    except OSError as error:
+        return InputError(folder, f"can't be read: {error.strerror}")
+    return sorted(entries, key=lambda entry: (_is_folder(entry), natural_key(entry.name)))
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def natural_key(name: str) -> tuple:
+    """Sorts ``2.jpg`` before ``10.jpg``, and capitals among small letters."""
+    parts = re.split(r"([0-9]+)", name.casefold())
+    return [int(part) if index % 2 else part for index, part in enumerate(parts)], name
+
+
+# --- patterns --------------------------------------------------------------------------------------------------------
+
+
+def _pattern(pattern: str, recursive: bool) -> Iterator[Source | InputError]:
+    """What matches `pattern`. One whose end fixes the suffix (``*.raw``) takes any file, others only known suffixes."""
+    parts = PurePath(pattern).parts
+    fixed = next(index for index, part in enumerate(parts) if _WILD.search(part))
+    root = os.path.join(*parts[:fixed]) if fixed else ""  # noqa: PTH118
+    any_suffix = bool(re.search(r"\.[^.*?\[\]]+$", parts[-1]))
+    found = False
+    for relative, entry in _match(root, parts[fixed:], Path()):
+        name = os.path.join(root, *relative.parts)  # noqa: PTH118
+        if _is_folder(entry):
+            if "**" not in parts:  # as if the shell had put the folder in the pattern's place
+                found = True
+                yield from _matched_folder(name, recursive, relative)
+            continue
+        kind = suffix_kind(Path(entry.name)) or (_kind_of_content(Path(entry.path)) if any_suffix else None)
+        if kind:
+            found = True
+            yield _entry_source(entry, name, kind, relative)
+    if not found:
+        raise InputError(pattern, "no picture or video has such a name")
+
+
+def _matched_folder(name: str, recursive: bool, relative: Path) -> Iterator[Source | InputError]:
+    try:
+        yield from _folder(name, recursive, relative)
+    except InputError as error:
+        yield error
+
+
+def _match(folder: str, parts: Sequence[str], below: Path) -> Iterator[tuple[Path, os.DirEntry]]:
+    """(path below the pattern's fixed part, entry) of what matches the pattern's `parts` below `folder`."""
+    first, rest = parts[0], parts[1:]
+    if first == "**":
+        yield from _match_deep(folder, rest, below)
+        return
+    entries = _entries(folder)
+    for entry in [] if isinstance(entries, InputError) else entries:
+        if not (fnmatch.fnmatch(entry.name, first) or entry.name == first):
+            continue
+        if not rest:
+            yield below / entry.name, entry
+        elif _is_folder(entry):
+            yield from _match(entry.path, rest, below / entry.name)
+
+
+def _match_deep(folder: str, rest: Sequence[str], below: Path) -> Iterator[tuple[Path, os.DirEntry]]:
+    """``**``: `rest` in `folder` and in every folder below it."""
+    while rest and rest[0] == "**":
+        rest = rest[1:]
+    for deeper, path in _folders(folder, Path(), set()):
+        yield from _match(path, rest or ("*",), below / deeper)
+
+
+# --- lists on standard input -----------------------------------------------------------------------------------------
+
+
+def _listed(stream: IO) -> Iterator[str]:
+    """Paths of a list as they arrive. The first NUL or line end says what separates them; NUL wins within a read."""
+    rest, separator = b"", None
+    for chunk in _chunks(stream):
+        rest += chunk
+        if separator is None:
+            separator = b"\0" if b"\0" in rest else b"\n" if b"\n" in rest else None
+        if separator is not None:
+            *whole, rest = rest.split(separator)
+            yield from _names(whole, separator)
+    yield from _names([rest], separator)
+
+
+def _chunks(stream: IO) -> Iterator[bytes]:
+    """Bytes as they arrive: a pipe's reader must not wait for a full buffer."""
+    stream = getattr(stream, "buffer", stream)
+    read = getattr(stream, "read1", None) or stream.readline
+    first = True
+    while chunk := read(65536):
+        chunk = chunk.encode("utf-8", "surrogateescape") if isinstance(chunk, str) else chunk
+        yield chunk.removeprefix(b"\xef\xbb\xbf") if first else chunk
+        first = False
+
+
+def _names(lines: Iterable[bytes], separator: bytes | None) -> Iterator[str]:
+    for line in lines:
+        name = line if separator == b"\0" else line.removesuffix(b"\r")
+        if name.strip():
+            yield os.fsdecode(name)
+
+
+# --- names of outputs ------------------------------------------------------------------------------------------------
+
+
+class OutputNames:
+    """Gives each source a name below the output folder that no other source has.
+
+    That is its `relative` without the suffix; if another has that already (``a.jpg`` and ``a.png``, ``1.jpg`` of two
+    folders) with the suffix, then ``a-2``, ``a-3``, … The same sources in the same order get the same names, so that a
+    second run finds its results. No name is the folder of another, names that differ in case only count as equal (they
+    are, on some disks), and none leads out of the output folder.
+    """
+
+    def __init__(self):
+        self._leaves: set[str] = set()
+        self._folders: dict[str, Path] = {}
+        self._used_folders: set[str] = set()
+
+    def claim(self, source: Source) -> Path:
+        """The name for `source`, relative to the output folder. Append suffixes to it (``name + ".npz"``), since
+        `Path.with_suffix` would cut the end off one such as ``a.png``."""
+        parts = [part for part in PurePath(source.relative).parts if part not in ("", ".", "..", "/", os.sep)]
+        parts = [_harmless(part) for part in parts] or ["unnamed"]
+        folder = self._folder(tuple(parts[:-1]))
+        file = PurePath(parts[-1])
+        for candidate in self._candidates(file.stem, file.name):
+            name = folder / candidate
+            if _fold(name) not in self._leaves and _fold(name) not in self._used_folders:
+                self._leaves.add(_fold(name))
+                return name
+        raise AssertionError("candidates never end")
+
+    @staticmethod
+    def _candidates(stem: str, full: str) -> Iterator[str]:
+        yield stem
+        if full != stem:
+            yield full
+        number = 2
+        while True:
+            yield f"{stem}-{number}"
+            number += 1
+
+    def _folder(self, parts: tuple[str, ...]) -> Path:
+        """The output folder for the sources' folder `parts`: the same one unless a source's name is in the way."""
+        if not parts:
+            return Path()
+        key = _fold(Path(*parts))
+        if key not in self._folders:
+            above = self._folder(parts[:-1])
+            taken = (above / name for name in self._candidates(parts[-1], parts[-1]))
+            self._folders[key] = next(path for path in taken if _fold(path) not in self._leaves)
+            self._used_folders.add(_fold(self._folders[key]))
+        return self._folders[key]
+
+
+def _harmless(part: str) -> str:
+    """A part of a path that is not hidden, has no separator or drive, and no control characters."""
+    part = re.sub(r'[\x00-\x1f/\\:*?"<>|]', "_", part)
+    return part.lstrip(".").rstrip(". ") or "unnamed"
+
+
+def _fold(path: Path) -> str:
+    return unicodedata.normalize("NFC", path.as_posix()).casefold()
