@@ -9,21 +9,19 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import platform
-import signal
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from facecli.cli import console
 from facecli.errors import EXIT_SOME_FAILED, FacecliError
+
+if TYPE_CHECKING:
+    import subprocess
 
 DEFAULT_MODEL = "mediapipe"
 PROBE_SECONDS = 180  # the first start of numba and torch on a slow disk takes a minute
@@ -95,6 +93,8 @@ def _waiting() -> Iterator[None]:
 
 def examine(names: Iterable[str] | None = None) -> list[Check]:
     """The checks of the probes `names` (all), in order. Runs as many at once as there are cores."""
+    from concurrent.futures import ThreadPoolExecutor
+
     names = list(names) if names is not None else [*PROBES, *(f"plugin:{name}" for name in _plugin_names())]
     if "default" in names:
         names = [name for name in names if name != "default"] + ["default"]
@@ -110,6 +110,8 @@ def _plugin_names() -> list[str]:
 
 def _in_own_process(name: str) -> list[Check]:
     """Run the probe `name` in a new interpreter; whatever happens to it is the answer."""
+    import subprocess
+
     command = [sys.executable, "-c", "import sys; from facecli.cli import doctor; doctor.answer(sys.argv[1])", name]
     label = _label(name)
     try:
@@ -123,6 +125,8 @@ def _in_own_process(name: str) -> list[Check]:
 
 
 def _how_it_died(done: subprocess.CompletedProcess[str]) -> str:
+    import signal
+
     if done.returncode < 0:
         with contextlib.suppress(ValueError):
             return f"crashes Python ({signal.Signals(-done.returncode).name})"
@@ -185,6 +189,8 @@ def _default_row() -> str:
 
 
 def _python() -> list[Check]:
+    import platform
+
     version = sys.version_info
     status, mend = "ok", ""
     if version < (3, 11):
@@ -303,6 +309,8 @@ def _rasterizers() -> list[Check]:
 
 
 def _video() -> list[Check]:
+    import subprocess
+
     import av
     import imageio_ffmpeg
 
@@ -342,6 +350,8 @@ def _folders() -> list[Check]:
 
 def _not_writable(folder: Path) -> str:
     """Why no file can be made in `folder` (which is made for that, as a run would), or ""."""
+    import tempfile
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=folder):
