@@ -108,7 +108,8 @@ def sample_texture(
         weight float32 [S, S]: 0 not seen or outside of the layout, up to 1 seen from the front.
     """
     triangles = np.asarray(triangles, np.int64)
-    layout = uv_layout(uv, triangles if uv_triangles is None else uv_triangles, size, backend)
+    layout_triangles = triangles if uv_triangles is None else uv_triangles
+    layout = uv_layout(uv, layout_triangles, size, backend)
     texture, weight = np.zeros((size, size, 3), np.uint8), np.zeros((size, size), np.float32)
     projected = np.asarray(projected, np.float64)
     if not np.isfinite(projected).all():
@@ -116,17 +117,13 @@ def sample_texture(
     window = _depth_window(projected, triangles, photo.shape[:2], backend)
     if window is None or not layout.mask.any():
         return texture, weight
-    normals = viewer_normals(projected, triangles, pixels_per_unit)
-    values = np.concatenate([projected - [window.left, window.top, 0], normals], 1)
-    texels = layout.interpolate(triangles, values)
-    xy, depth, normal = texels[:, :2], texels[:, 2], texels[:, 3:]
-    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
-    cells = (xy + np.float32(0.5)) * np.float32(window.scale) - np.float32(0.5)
-    weights = _smoothstep((normal[:, 2] - _GRAZING) / (_FRONTAL - _GRAZING))
-    weights *= _seen(window, cells, depth, normal, pixels_per_unit) * _away_from_outline(window, cells)
-    weight[layout.mask] = weights * _inside(xy, window, photo.shape[:2])
-    weight = _feather(weight)
-    colors = _sample(photo[window.slices], layout.picture(xy, -1e4), _pixels_per_texel(layout, xy, weight))
+    # How well a texel was seen changes slowly from texel to texel: half the resolution does.
+    coarse = uv_layout(uv, layout_triangles, max(size // 2, 1), backend)
+    weight, pixels_per_cell = _weights(coarse, window, projected, triangles, photo.shape[:2], pixels_per_unit)
+    weight = cv2.resize(weight, (size, size), interpolation=cv2.INTER_LINEAR) * layout.mask
+    xy = layout.interpolate(triangles, projected[:, :2] - [window.left, window.top])
+    pixels_per_texel = pixels_per_cell * coarse.size / size
+    colors = _sample(photo[window.slices], layout.picture(xy, -1e4), pixels_per_texel)
     texture[weight > 0] = colors[weight > 0]
     return texture, weight
 
@@ -168,7 +165,7 @@ def push_pull(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
     if min(height, width) <= 2 or weight.min() >= 1:
         total = (values * weight[..., None]).sum((0, 1)) / max(float(weight.sum()), 1e-9)
         return values * weight[..., None] + total * (1 - weight[..., None])
-    sums = cv2.pyrDown(np.dstack([values * weight[..., None], weight]))
+    sums = cv2.pyrDown(_with_weight(values, weight))
     coarse_weight = sums[..., -1]
     coarse = sums[..., :-1] / np.maximum(coarse_weight, 1e-6)[..., None]
     # A coarse cell with one known texel in its reach is known.
@@ -177,11 +174,34 @@ def push_pull(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return values * weight[..., None] + wide * (1 - weight[..., None])
 
 
+def _with_weight(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """`values` [H, W, C] times `weight` [H, W], and `weight` as a last channel: blurring that averages by weight."""
+    both = np.empty((*weight.shape, values.shape[2] + 1), np.float32)
+    np.multiply(values, weight[..., None], out=both[..., :-1])
+    both[..., -1] = weight
+    return both
+
+
 def _depth_window(projected, triangles, photo_size, backend) -> Window | None:
     """The face's depth at the photograph's resolution, finer for small faces, coarser for huge ones."""
     extent = float(np.ptp(projected[:, :2], axis=0).max())
     scale = float(np.clip(_MOST_CELLS_ACROSS / max(extent, 1), 0.05, 3.0))
     return render_window(projected, triangles, photo_size, scale=scale, margin=3, backend=backend)
+
+
+def _weights(
+    layout: UvLayout, window: Window, projected, triangles, photo_size, pixels_per_unit
+) -> tuple[np.ndarray, float]:
+    """How well the texels of `layout` were seen [S, S], and how many pixels of the photograph one of them spans."""
+    normals = viewer_normals(projected, triangles, pixels_per_unit)
+    texels = layout.interpolate(triangles, np.concatenate([projected - [window.left, window.top, 0], normals], 1))
+    xy, depth, normal = texels[:, :2], texels[:, 2], texels[:, 3:]
+    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
+    cells = (xy + np.float32(0.5)) * np.float32(window.scale) - np.float32(0.5)
+    weights = _smoothstep((normal[:, 2] - _GRAZING) / (_FRONTAL - _GRAZING))
+    weights *= _seen(window, cells, depth, normal, pixels_per_unit) * _away_from_outline(window, cells)
+    weight = _feather(layout.picture(weights * _inside(xy, window, photo_size)))
+    return weight, _pixels_per_texel(layout, xy, weight)
 
 
 def _seen(window: Window, cells, depth, normal, pixels_per_unit) -> np.ndarray:
@@ -225,18 +245,14 @@ def _feather(weight: np.ndarray) -> np.ndarray:
     """`weight` [S, S], falling softly to 0 at hard edges (where something hides the face); nothing unseen gets any."""
     reach = max(len(weight) // 64, 1)
     distance = cv2.distanceTransform((weight > 0).astype(np.uint8), cv2.DIST_L2, 3)
-    return weight * _smoothstep(distance / reach)
+    return weight * _smoothstep((distance - 1) / reach)  # the outermost get 0, so that enlarging spreads nothing
 
 
 def _pixels_per_texel(layout: UvLayout, xy: np.ndarray, weight: np.ndarray) -> float:
     """Photograph pixels per texel, the median over the seen part of the layout."""
-    x, y = layout.picture(xy, np.nan).transpose(2, 0, 1)[:, ::2, ::2]
-    across, down = (
-        (np.diff(axis, axis=1)[:-1] / 2 for axis in (x, y)),
-        (np.diff(axis, axis=0)[:, :-1] / 2 for axis in (x, y)),
-    )
-    (xu, yu), (xv, yv) = across, down
-    area = np.abs(xu * yv - xv * yu)[weight[::2, ::2][:-1, :-1] > 0.5]
+    x, y = layout.picture(xy, np.nan).transpose(2, 0, 1)
+    xu, yu, xv, yv = np.diff(x)[:-1], np.diff(y)[:-1], np.diff(x, axis=0)[:, :-1], np.diff(y, axis=0)[:, :-1]
+    area = np.abs(xu * yv - xv * yu)[weight[:-1, :-1] > 0.5]
     area = area[np.isfinite(area)]
     return float(np.sqrt(np.median(area))) if len(area) else 1.0
 
@@ -259,11 +275,10 @@ def _add_mirrored_side(colors, weight, layout: UvLayout, uv_triangles, uv_mirror
     Light differs between the sides of a face, so the twins' colours are shifted by the smooth difference between the
     sides, known where both were seen: at the seam they fit, and beyond it the shift goes on smoothly.
     """
-    size = layout.size
-    where = layout.interpolate(uv_triangles, texel_coordinates(np.asarray(uv_mirror), size))
+    where = layout.interpolate(uv_triangles, texel_coordinates(np.asarray(uv_mirror), layout.size))
     x, y = np.ascontiguousarray(layout.picture(where, -1e4).transpose(2, 0, 1))
     # Colours of unseen texels are meaningless: average with weights, so that none bleeds in.
-    twin = cv2.remap(np.dstack([colors * weight[..., None], weight]), x, y, cv2.INTER_LINEAR, borderValue=0)
+    twin = cv2.remap(_with_weight(colors, weight), x, y, cv2.INTER_LINEAR, borderValue=0)
     twin_weight = twin[..., 3] * layout.mask
     twin_colors = twin[..., :3] / np.maximum(twin[..., 3:], 1e-6)
     shift = _smooth_difference(colors - twin_colors, np.minimum(weight, twin_weight) ** 2)

@@ -68,12 +68,8 @@ def interpolate_cells(
     face_index: np.ndarray, bary: np.ndarray, triangles: np.ndarray, values: np.ndarray
 ) -> np.ndarray:
     """Per-vertex `values` [V, C] at cells with `face_index` [N] and `bary` [N, 3]: [N, C] float32."""
-    values = np.ascontiguousarray(values, np.float32)
-    corners = triangles[face_index]
-    total = bary[:, 0, None] * values[corners[:, 0]]
-    for corner in (1, 2):
-        total += bary[:, corner, None] * values[corners[:, corner]]
-    return total
+    corners = np.asarray(values, np.float32)[triangles]  # [F, 3, C]
+    return np.einsum("nk,nkc->nc", bary, corners[face_index])
 
 
 def render_window(

@@ -436,3 +436,20 @@ assert self_check("triton") == "", self_check("triton")
 """
     environment = os.environ | {"TRITON_INTERPRET": "1"}
     subprocess.run([sys.executable, "-c", script], env=environment, check=True, timeout=120)
+
+
+def test_numba_is_much_faster_than_torch(heads):
+    def cpu_seconds(backend):
+        times = []
+        for _ in range(5):
+            start = time.process_time()
+            rasterize(heads["verts"][:1], heads["faces"], (224, 224), backend=backend)
+            times.append(time.process_time() - start)
+        return min(times)
+
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        assert cpu_seconds("numba") < cpu_seconds("torch") / 3
+    finally:
+        torch.set_num_threads(before)

@@ -1,4 +1,4 @@
-"""Textures of a ball whose photograph and colours are known by formula; and of a real face, if one is at hand."""
+"""Textures of a ball whose photograph and colours are known by formula."""
 
 from __future__ import annotations
 
