@@ -153,10 +153,17 @@ def complete_texture(
     colors, known = texture.astype(np.float32), weight.astype(np.float32)
     if uv_mirror is not None:
         colors, known = _add_mirrored_side(colors, known, layout, uv_triangles, uv_mirror)
-    filled = push_pull(colors, known)
-    trust = np.minimum(known * 4, 1)[..., None]  # a weakly seen texel is better than a smooth guess
-    filled = trust * colors + (1 - trust) * filled
+    trust = np.minimum(known * 4, 1)  # a weakly seen texel is better than a smooth guess
+    filled = cv2.blendLinear(colors, _smooth_guess(colors, known), trust, 1 - trust)
     return _bleed(np.clip(np.rint(filled), 0, 255).astype(np.uint8), layout.mask)
+
+
+def _smooth_guess(colors: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """:func:`push_pull` at half the resolution, which is enough for what has no detail."""
+    size = len(weight)
+    half = cv2.resize(_with_weight(colors, weight), (max(size // 2, 1),) * 2, interpolation=cv2.INTER_AREA)
+    guess = push_pull(half[..., :3] / np.maximum(half[..., 3:], 1e-6), half[..., 3])
+    return cv2.resize(guess, (size, size), interpolation=cv2.INTER_LINEAR)
 
 
 def push_pull(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -265,8 +272,9 @@ def _sample(photo: np.ndarray, xy: np.ndarray, pixels_per_texel: float) -> np.nd
     if shrink > 1.2:
         photo = cv2.resize(photo, small, interpolation=cv2.INTER_AREA)
         xy = (xy + 0.5) * np.float32([small[0] / width, small[1] / height]) - 0.5
-    x, y = np.ascontiguousarray(xy.transpose(2, 0, 1), np.float32)
-    return cv2.remap(photo, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.remap(
+        photo, np.ascontiguousarray(xy, np.float32), None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
 
 
 def _add_mirrored_side(colors, weight, layout: UvLayout, uv_triangles, uv_mirror) -> tuple[np.ndarray, np.ndarray]:
@@ -275,18 +283,19 @@ def _add_mirrored_side(colors, weight, layout: UvLayout, uv_triangles, uv_mirror
     Light differs between the sides of a face, so the twins' colours are shifted by the smooth difference between the
     sides, known where both were seen: at the seam they fit, and beyond it the shift goes on smoothly.
     """
-    where = layout.interpolate(uv_triangles, texel_coordinates(np.asarray(uv_mirror), layout.size))
-    x, y = np.ascontiguousarray(layout.picture(where, -1e4).transpose(2, 0, 1))
+    where = layout.picture(
+        layout.interpolate(uv_triangles, texel_coordinates(np.asarray(uv_mirror), layout.size)), -1e4
+    )
     # Colours of unseen texels are meaningless: average with weights, so that none bleeds in.
-    twin = cv2.remap(_with_weight(colors, weight), x, y, cv2.INTER_LINEAR, borderValue=0)
+    twin = cv2.remap(_with_weight(colors, weight), where, None, cv2.INTER_LINEAR, borderValue=0)
     twin_weight = twin[..., 3] * layout.mask
     twin_colors = twin[..., :3] / np.maximum(twin[..., 3:], 1e-6)
     shift = _smooth_difference(colors - twin_colors, np.minimum(weight, twin_weight) ** 2)
     twin_colors = np.clip(twin_colors + shift, 0, 255)
     share = _smoothstep(weight / (0.2 + 0.5 * twin_weight))  # the better its twin was seen, the less a poor view counts
-    total = share + (1 - share) * twin_weight
-    mixed = share[..., None] * colors + ((1 - share) * twin_weight)[..., None] * twin_colors
-    return mixed / np.maximum(total, 1e-6)[..., None], np.minimum(total, 1).astype(np.float32)
+    twin_share = (1 - share) * twin_weight
+    # blendLinear divides by the sum of its weights.
+    return cv2.blendLinear(colors, twin_colors, share, twin_share), np.minimum(share + twin_share, 1)
 
 
 def _smooth_difference(difference: np.ndarray, weight: np.ndarray) -> np.ndarray:
