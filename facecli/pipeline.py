@@ -26,10 +26,13 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
-from facecli.errors import FacecliError, InputError, OutputError
+from facecli.errors import FacecliError, InputError, MissingAssetError, OutputError, PluginError, UsageError
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
+
+FATAL = (OutputError, UsageError, PluginError, MissingAssetError)
+"""Errors that every item would meet: they end the run."""
 
 ATTEMPTS_PER_ITEM = 2
 """An item that kills its worker process is tried this often: it may have died of its neighbour's doing."""
@@ -130,7 +133,7 @@ def parallel_map(
         in_flight: items that may be begun and not yet taken; default twice the workers plus one.
 
     Yields:
-        an :class:`Outcome` for each item. :class:`OutputError` is raised instead: it would hit every item.
+        an :class:`Outcome` for each item. Errors in :data:`FATAL` are raised instead.
     """
     if workers <= 0:
         yield from _serial_map(function, items, initializer, arguments)
@@ -182,7 +185,7 @@ def _one_line(error: BaseException) -> str:
 
 
 def _outcome(item: Item, value: Value | None, error: FacecliError | None) -> Outcome[Item, Value]:
-    if isinstance(error, OutputError):
+    if isinstance(error, FATAL):
         raise error
     return Outcome(item, value, error)
 

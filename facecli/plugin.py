@@ -25,7 +25,7 @@ keyword options, and what it returns keeps one of the protocols below.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:  # names in annotations only: a plugin's description imports no numpy and no torch
@@ -159,6 +159,23 @@ class Reconstruction:
     def __len__(self) -> int:
         return len(self.vertices)
 
+    def select(self, index: slice) -> Reconstruction:
+        """The faces `index`, still batched."""
+
+        def part(value: Any) -> Any:
+            return value[index] if getattr(value, "ndim", 0) and len(value) == len(self) else value
+
+        return replace(
+            self,
+            vertices=self.vertices[index],
+            projected=self.projected[index],
+            head_pose=None if self.head_pose is None else self.head_pose[index],
+            landmarks={name: points[index] for name, points in self.landmarks.items()},
+            camera={name: part(value) for name, value in self.camera.items()},
+            texture=None if self.texture is None else self.texture[index],
+            extras={name: value[index] for name, value in self.extras.items()},
+        )
+
     def mesh(self, index: int, texture: np.ndarray | None = None) -> TriangleMesh:
         """Face `index` as a numpy mesh in the head frame, with `texture` [H, W, 3] uint8 if given."""
         from facecli.geometry.mesh import TriangleMesh
@@ -191,6 +208,8 @@ class Reconstructor(Protocol):
     """Options for that landmarker, e.g. ``{"confidence": 0.1}``."""
     constants: Sequence[str]
     """Codes that a person keeps from frame to frame; a video's are held at their median. May be empty."""
+    batch_size: int
+    """Faces that it encodes at once, unless the user says otherwise: 1 where batching gains nothing."""
 
     def crop(self, image: np.ndarray, face: Face) -> Crop:
         """The model's crop recipe. `image`: the photograph, RGB uint8 [H, W, 3]."""

@@ -70,19 +70,27 @@ def _only_our_words_on_stderr() -> None:
     faulthandler.enable(ours)
 
 
-def main() -> None:
-    """Run the application; every error that a user can cause ends as one line and the right exit code."""
-    _only_our_words_on_stderr()
-    # A closed pipe (`| head`) ends us as it ends any Unix tool. Windows has no such signal.
-    if hasattr(signal, "SIGPIPE"):
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+def run(arguments: list[str] | None = None) -> int:
+    """Run one command; every error that a user can cause ends as one line. Returns the exit code."""
     try:
-        app()
+        app(args=arguments)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
     except FacecliError as error:
         if os.environ.get("FACECLI_DEBUG"):
             raise
         console.fail(str(error))
-        sys.exit(error.exit_code)
+        return error.exit_code
     except KeyboardInterrupt:
         console.say("interrupted; what was finished is kept, run the same command to go on")
-        sys.exit(EXIT_INTERRUPTED)
+        return EXIT_INTERRUPTED
+    return 0
+
+
+def main() -> None:
+    """The entry point."""
+    _only_our_words_on_stderr()
+    # A closed pipe (`| head`) ends us as it ends any Unix tool. Windows has no such signal.
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    sys.exit(run())

@@ -60,7 +60,9 @@ class FaceTracker:
 
     def update(self, frame: int, faces: list[Face], appearances: list[np.ndarray]) -> list[int]:
         """The person's number for each face of frame `frame`. `appearances`: :func:`describe` of each."""
-        costs = np.array([[self._cost(t, frame, f, a) for t in self.tracks] for f, a in zip(faces, appearances, strict=True)])
+        costs = np.array(
+            [[self._cost(t, frame, f, a) for t in self.tracks] for f, a in zip(faces, appearances, strict=True)]
+        )
         numbers: list[int | None] = [None] * len(faces)
         if costs.size:
             for row, column in zip(*linear_sum_assignment(costs), strict=True):

@@ -1,4 +1,4 @@
-"""Rotations: axis-angle, matrices, quaternions, Euler angles. Batched torch functions, differentiable."""
+"""Rotations: axis-angle, matrices, quaternions. Batched torch functions, differentiable."""
 
 from __future__ import annotations
 
@@ -61,18 +61,3 @@ def quaternion_to_axis_angle(quaternion: torch.Tensor) -> torch.Tensor:
 def matrix_to_axis_angle(matrix: torch.Tensor) -> torch.Tensor:
     """[..., 3, 3] -> [..., 3] axis times angle in radians, angle in 0..pi."""
     return quaternion_to_axis_angle(matrix_to_quaternion(matrix))
-
-
-def yaw_pitch_roll(matrix: torch.Tensor) -> torch.Tensor:
-    """Head pose angles in degrees of rotations [..., 3, 3] in facecli's head frame (x right, y up, z to the viewer).
-
-    R = Rz(roll) · Ry(yaw) · Rx(pitch). Positive yaw turns the face to the picture's right, positive pitch down,
-    positive roll tilts it counter-clockwise as seen in the picture.
-
-    Returns:
-        [..., 3] yaw, pitch, roll.
-    """
-    yaw = torch.asin(torch.clamp(-matrix[..., 2, 0], -1, 1))
-    pitch = torch.atan2(matrix[..., 2, 1], matrix[..., 2, 2])
-    roll = torch.atan2(matrix[..., 1, 0], matrix[..., 0, 0])
-    return torch.rad2deg(torch.stack([yaw, pitch, roll], -1))

@@ -52,7 +52,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
         raise output_error(path, error) from error
     finally:
@@ -77,11 +77,11 @@ def replace_folder(temporary: Path, final: Path) -> None:
     try:
         if final.exists():
             old = temporary_name(final)
-            os.replace(final, old)
-        os.replace(temporary, final)
+            final.replace(old)
+        temporary.replace(final)
     except OSError as error:
         if old is not None and old.exists():
-            os.replace(old, final)
+            old.replace(final)
         raise output_error(final, error) from error
     if old is not None:
         shutil.rmtree(old, ignore_errors=True)

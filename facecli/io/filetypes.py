@@ -1,4 +1,4 @@
-"""What a file is: by its suffix, and by the first bytes where suffixes don't help. Opens nothing but the file's head."""
+"""What a file is: by its suffix, and by the first bytes where suffixes don't help."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from pathlib import Path
 
 from facecli.errors import InputError
 
-PICTURE_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .mpo .png .apng .bmp .dib .tif .tiff .webp .gif .heic .heif .hif .avif .jp2 .ppm .pgm .pbm "
-    ".pnm .tga".split()
-)
-VIDEO_SUFFIXES = frozenset(
-    ".mp4 .m4v .mov .qt .mkv .webm .avi .wmv .asf .flv .f4v .mpg .mpeg .m2v .vob .ts .mts .m2ts .3gp .3g2 .ogv .mxf "
-    ".nut .y4m .dv .h264 .264 .h265 .hevc".split()
-)
+_PICTURES = """
+.jpg .jpeg .jpe .jfif .mpo .png .apng .bmp .dib .tif .tiff .webp .gif .heic .heif .hif .avif .jp2 .ppm .pgm .pbm .pnm .tga
+"""
+_VIDEOS = """
+.mp4 .m4v .mov .qt .mkv .webm .avi .wmv .asf .flv .f4v .mpg .mpeg .m2v .vob .ts .mts .m2ts .3gp .3g2 .ogv .mxf .nut .y4m
+.dv .h264 .264 .h265 .hevc
+"""
+PICTURE_SUFFIXES = frozenset(_PICTURES.split())
+VIDEO_SUFFIXES = frozenset(_VIDEOS.split())
 CODES_SUFFIXES = frozenset({".npz"})
 
 _HEAD = 512

@@ -128,7 +128,7 @@ def _check_size(path: str | Path, size: tuple[int, int], max_pixels: float) -> N
     if width * height > max_pixels:
         raise InputError(
             path,
-            f"has {width}×{height} = {width * height / 1e6:.0f} million pixels, more than {max_pixels / 1e6:.0f} million",
+            f"has {width}×{height} pixels, {width * height / 1e6:.0f} million of at most {max_pixels / 1e6:.0f} million",
             "scale it down or cut it to pieces",
         )
 
@@ -166,7 +166,7 @@ def _decode_otherwise(path: str | Path, stream: io.BufferedIOBase, content: Cont
             pixels = cv2.imdecode(np.frombuffer(stream.read(), np.uint8), cv2.IMREAD_UNCHANGED)
             if pixels is not None and pixels.ndim == 3 and pixels.shape[2] in (3, 4):
                 rgb = _eight_bits(pixels[..., [2, 1, 0, *range(3, pixels.shape[2])]])
-                return _on_white(rgb) if rgb.shape[2] == 4 else np.ascontiguousarray(rgb)
+                return on_white(rgb) if rgb.shape[2] == 4 else np.ascontiguousarray(rgb)
     if content.kind == "image":
         mend = content.mend or "copy or download it again, or convert it to PNG"
         raise InputError(path, f"looks like {content.words}, but can't be decoded", mend)
@@ -203,7 +203,7 @@ def _to_rgb(path: str | Path, image: Image.Image) -> np.ndarray:
         grey = _eight_bits(np.asarray(image))
         return np.repeat(grey[..., None], 3, axis=2)
     if image.mode in ("LA", "La", "PA", "RGBa", "RGBA") or image.has_transparency_data:
-        image = Image.fromarray(_on_white(np.asarray(image.convert("RGBA"))))
+        image = Image.fromarray(on_white(np.asarray(image.convert("RGBA"))))
     converted = _through_profile(image, profile) if profile or image.mode == "LAB" else None
     if converted is None:
         try:
@@ -255,7 +255,7 @@ def _eight_bits(pixels: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(values * (255.0 / ceiling)), 0, 255).astype(np.uint8)
 
 
-def _on_white(rgba: np.ndarray) -> np.ndarray:
+def on_white(rgba: np.ndarray) -> np.ndarray:
     """RGBA uint8 [H, W, 4] over white -> RGB uint8 [H, W, 3], rounded to nearest."""
     alpha = rgba[..., 3:].astype(np.uint16)
     return ((rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)

@@ -23,8 +23,7 @@ LINKED = ("mesh.glb", "mesh.obj", "mesh.ply", "codes.npz", "face.json")
 
 def entries_of(event: InputDone, model: str, licence: str) -> Iterator[ReportEntry]:
     """The entries of a finished input: from memory, or from its files where an earlier run finished it."""
-    for folder in sorted(event.folder.glob("face*"), key=lambda path: int(path.name.removeprefix("face"))):
-        number = int(folder.name.removeprefix("face"))
+    for number, folder in _face_folders(event.folder):
         record = _face_json(folder)
         if event.video:
             picture, overlay = _video_pictures(event, record.get("first_frame", 0))
@@ -43,6 +42,11 @@ def entries_of(event: InputDone, model: str, licence: str) -> Iterator[ReportEnt
             video=video if event.video and video.exists() else None,
             files={name: folder / name for name in LINKED if (folder / name).exists()},
         )
+
+
+def _face_folders(folder: Path) -> list[tuple[int, Path]]:
+    found = [path for path in folder.glob("face*") if path.name.removeprefix("face").isdigit()]
+    return sorted((int(path.name.removeprefix("face")), path) for path in found)
 
 
 def _pictures(event: InputDone, number: int, folder: Path) -> tuple[np.ndarray | None, np.ndarray | None]:

@@ -14,9 +14,9 @@ import torch
 from facecli import registry
 from facecli.codes import Codes
 from facecli.detect.face import Face, largest_first
-from facecli.errors import FacecliError, InputError, MissingAssetError, OutputError, UsageError
+from facecli.errors import FacecliError, InputError
 from facecli.io.images import read_image
-from facecli.pipeline import Outcome, cpu_count, parallel_map
+from facecli.pipeline import FATAL, Outcome, cpu_count, parallel_map
 from facecli.plugin import Crop, Landmarker, Reconstruction, Reconstructor
 from facecli.reconstruction.settings import Settings, choose_device
 
@@ -145,7 +145,7 @@ class FaceStream:
         try:
             with torch.inference_mode():
                 work(frames)
-        except (UsageError, MissingAssetError, OutputError):
+        except FATAL:
             raise
         except Exception as error:
             if len(frames) > 1:

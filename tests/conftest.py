@@ -1,0 +1,63 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# Machines that run tests are busy: no clock decides. The same examples each time: a red run can be run again.
+settings.register_profile("facecli", deadline=None, derandomize=True)
+settings.load_profile("facecli")
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass
+class Ran:
+    """A command's exit code and words."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def errors(self) -> list[str]:
+        return [line for line in self.err.splitlines() if line.startswith("error: ")]
+
+
+@pytest.fixture
+def cli(capsys, monkeypatch):
+    """Runs `facecli ARGUMENTS…` in this process, as `main` does."""
+    from facecli.cli.main import run
+
+    def call(*arguments: object, stdin: str | bytes | None = None) -> Ran:
+        if stdin is not None:
+            import io
+
+            data = stdin.encode() if isinstance(stdin, str) else stdin
+            monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+        capsys.readouterr()
+        code = run([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Ran(code, captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def astronaut() -> Path:
+    """The sample photograph."""
+    return ROOT / "assets/astronaut.png"
+
+
+@pytest.fixture(scope="session")
+def media() -> Path:
+    """../shared/data/media, or a skip that says why."""
+    folder = Path(os.environ.get("FACECLI_SHARED", ROOT.parent / "shared")) / "data/media"
+    if not folder.exists():
+        pytest.skip("../shared/data/media is not here")
+    return folder
