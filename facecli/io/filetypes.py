@@ -9,7 +9,8 @@ from pathlib import Path
 from facecli.errors import InputError
 
 _PICTURES = """
-.jpg .jpeg .jpe .jfif .mpo .png .apng .bmp .dib .tif .tiff .webp .gif .heic .heif .hif .avif .jp2 .ppm .pgm .pbm .pnm .tga
+.jpg .jpeg .jpe .jfif .mpo .png .apng .bmp .dib .tif .tiff .webp .gif .heic .heif .hif .avif .jp2 .ppm .pgm .pbm .pnm
+.tga
 """
 _VIDEOS = """
 .mp4 .m4v .mov .qt .mkv .webm .avi .wmv .asf .flv .f4v .mpg .mpeg .m2v .vob .ts .mts .m2ts .3gp .3g2 .ogv .mxf .nut .y4m

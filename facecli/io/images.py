@@ -128,7 +128,7 @@ def _check_size(path: str | Path, size: tuple[int, int], max_pixels: float) -> N
     if width * height > max_pixels:
         raise InputError(
             path,
-            f"has {width}×{height} pixels, {width * height / 1e6:.0f} million of at most {max_pixels / 1e6:.0f} million",
+            f"has {width}×{height} pixels: {width * height / 1e6:.0f} million, {max_pixels / 1e6:.0f} at most",
             "scale it down or cut it to pieces",
         )
 
