@@ -74,8 +74,8 @@ def verdict(checks: Iterable[Check], works: bool) -> str:
     checks = list(checks)
     if works:
         warnings = sum(check.status != "ok" for check in checks)
-        rest = f" {warnings} other things could be better: see above." if warnings else ""
-        return f"The default model works. Try: facecli reconstruct photo.jpg -o out{rest}"
+        rest = f" Warnings above: {warnings}, none of which it needs." if warnings else ""
+        return f"The default model works.{rest} Try: facecli reconstruct photo.jpg -o out"
     # The default model's own row comes last; what it stumbled over stands above it with a mend of its own.
     first = next((check for check in checks if check.status == "problem" and check.mend), None)
     return "The default model doesn't work yet." + (f" First: {first.mend}" if first else " See the problems above.")
