@@ -414,7 +414,9 @@ def _video_tasks(source: Source, output: Path) -> Iterator[Any]:
             for frame in reader:
                 yield _Frame(source.name, frame.index, frame.time, frame.image, reader.frame_count_hint)
             problem = reader.problem or ""
-    except FacecliError as error:
+    except Exception as error:  # whatever a broken file makes a decoder do, the other inputs go on
+        if not isinstance(error, FacecliError):
+            error = InputError(source.name, f"failed: {type(error).__name__}: {' '.join(str(error).split())}")
         if not started:
             yield _Failed(source.name, error)
             return
@@ -505,10 +507,17 @@ def _run(
 def _worker_count(point_set: str, inputs: Sequence[str]) -> int:
     """Processes that pay: MediaPipe uses one core each; networks in torch use all cores, or a GPU, from one process."""
     cores = cpu_count()
-    few = len(inputs) <= FEW_INPUTS and all(_is_picture(name) for name in inputs)
-    return 0 if few or cores == 1 or not point_set.startswith("mediapipe") else cores
+    if cores == 1 or not point_set.startswith("mediapipe"):
+        return 0
+    kinds = {_kind(name) for name in inputs[: FEW_INPUTS + 1]}
+    if kinds == {"image"} and len(inputs) <= FEW_INPUTS:
+        return 0
+    if kinds == {"video"}:
+        return cores - 1 if cores > 2 else 0  # decoding takes the other one
+    return cores
 
 
-def _is_picture(name: str) -> bool:
+def _kind(name: str) -> str:
+    """Of a file named by itself; "" for folders, lists and patterns."""
     source = next(iter(expand_sources([name])), None) if Path(name).is_file() else None
-    return isinstance(source, Source) and source.kind == "image"
+    return source.kind if isinstance(source, Source) else ""

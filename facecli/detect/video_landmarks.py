@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+import os
 import tempfile
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +15,7 @@ import numpy as np
 from facecli.detect.face import Face
 from facecli.detect.formats import Landmarks, face_extras
 from facecli.detect.tracking import FaceTracker
+from facecli.errors import OutputError
 
 
 class VideoLandmarks:
@@ -48,7 +53,8 @@ class VideoLandmarks:
             self._blendshape_names = self._blendshape_names or list(face.blendshapes or {})
             points = np.ascontiguousarray(face.points, np.float32)
             self._shape = points.shape
-            self._file.write(points.data)
+            with _temporary_file_errors():
+                self._file.write(points.data)
 
     def landmarks(self, point_set: str, faces: str | int) -> Landmarks:
         """What was collected of the set `point_set`; not for a video without any face.
@@ -65,7 +71,8 @@ class VideoLandmarks:
         scores = np.full((frames, count), np.nan)
         boxes = np.full((frames, count, 4), np.nan)
         extras = self._nan_extras(frames, count)
-        self._file.flush()
+        with _temporary_file_errors():
+            self._file.flush()
         stored = np.memmap(self._file, np.float32, "r", shape=(len(self._records), *self._shape))
         for index, place in places.items():
             record = self._records[index]
@@ -122,7 +129,19 @@ class _Record:
 
 def _nan_on_disk(shape: tuple[int, ...]) -> np.ndarray:
     """A float32 array of NaN in a temporary file instead of memory."""
-    with tempfile.TemporaryFile() as file:
+    with _temporary_file_errors(), tempfile.TemporaryFile() as file:
+        if hasattr(os, "posix_fallocate"):  # a disk found full now is an error; found full later, it would be a crash
+            os.posix_fallocate(file.fileno(), 0, 4 * math.prod(shape))
         array = np.memmap(file, np.float32, "w+", shape=shape)
     array[:] = np.nan
     return array
+
+
+@contextlib.contextmanager
+def _temporary_file_errors() -> Iterator[None]:
+    """Translates what a full disk does."""
+    try:
+        yield
+    except OSError as error:
+        folder, reason = tempfile.gettempdir(), error.strerror or str(error)
+        raise OutputError(f"{folder}: no room for temporary files: {reason} (set TMPDIR to another folder)") from error

@@ -50,6 +50,7 @@ def video(path: Path, frames: list[np.ndarray], rate: int = 10) -> Path:
         stream = container.add_stream("libx264", rate=rate)
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = "yuv420p"
+        stream.options = {"g": "4"}  # many whole pictures: a file that is cut still has most of them
         for pixels in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
         container.mux(stream.encode())
@@ -282,6 +283,16 @@ def test_a_video_without_a_face(facecli, tmp_path):
     code, rows, text = facecli("preprocess", "dark.mp4", "-o", "out", "--json")
     assert code == 1 and "dark.mp4: no face found in any of its 3 frames" in text
     assert rows[0]["error"].startswith("dark.mp4: no face") and not (tmp_path / "out").exists()
+
+
+def test_a_video_that_was_cut_gives_what_it_holds_and_says_so(facecli, tmp_path, face):
+    frames = [np.ascontiguousarray(np.roll(face[:320, 40:360], index, axis=1)) for index in range(24)]
+    content = video(tmp_path / "whole.mkv", frames).read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(content[: len(content) * 2 // 3])
+    code, rows, text = facecli("preprocess", "cut.mkv", "-o", "out", "--json")
+    assert code == 1 and text.count("error: cut.mkv: ") == 1 and "were written" in text
+    count = len(formats.read_npz(tmp_path / "out/cut.npz").points)
+    assert 1 <= count < 24 and rows[0]["frames"] == count and "error" in rows[1]
 
 
 @needs_media

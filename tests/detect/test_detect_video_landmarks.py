@@ -7,6 +7,7 @@ import pytest
 
 from facecli.detect.face import Face, box_of_points
 from facecli.detect.video_landmarks import VideoLandmarks
+from facecli.errors import OutputError
 
 
 def face(x: float, size: float, *, blendshapes: dict[str, float] | None = None) -> Face:
@@ -76,3 +77,13 @@ def test_results_outlive_the_collector():
     landmarks = video.landmarks("ibug68", "largest")
     video.close()
     np.testing.assert_allclose(landmarks.points[0, 0], face(10, 50).points, rtol=1e-6)
+
+
+def test_a_full_temporary_folder_is_one_line(collected, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    collected.add(0, [face(10, 50)], [look(0)])
+    monkeypatch.setattr("os.posix_fallocate", full, raising=False)
+    with pytest.raises(OutputError, match=r"no room for temporary files: No space left on device \(set TMPDIR"):
+        collected.landmarks("ibug68", "largest")
