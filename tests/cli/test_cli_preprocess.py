@@ -14,8 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from facecli.assets import places
 from facecli.detect import formats
 from facecli.detect.landmarks import convert
+from facecli.errors import UsageError
+from facecli.preprocess import LandmarkerChoice
 
 ROOT = Path(__file__).parents[2]
 ASTRONAUT = ROOT / "assets/astronaut.png"
@@ -351,6 +354,20 @@ def test_wrong_words_end_with_2_and_one_line(facecli, tmp_path, words, complaint
     code, rows, text = facecli("preprocess", "landmarks", *words)
     assert code == 2 and complaint in text and not rows
     assert not (tmp_path / "out").exists()
+
+
+def test_missing_weights_end_with_3_and_the_way_to_get_them(facecli, tmp_path, monkeypatch):
+    monkeypatch.setattr(places, "data_folder", lambda: tmp_path / "data")
+    monkeypatch.setenv(places.FOLDERS_VARIABLE, str(tmp_path))
+    places.rescan()
+    code, rows, text = facecli("preprocess", ASTRONAUT, "-o", "out", "--fan")
+    assert code == 3 and not rows and "2DFAN4-11f355bf06.pth.tar is missing" in text and "facecli assets get" in text
+    places.rescan()
+
+
+def test_options_that_a_landmarker_does_not_take_are_wrong_usage():
+    with pytest.raises(UsageError, match="landmarker mediapipe doesn't take these options: eyebrows"):
+        LandmarkerChoice("mediapipe", options={"eyebrows": True}).make()
 
 
 def test_videos_where_there_is_no_place_for_them(facecli, tmp_path, clip):
