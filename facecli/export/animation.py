@@ -241,10 +241,10 @@ def _project(
     squares = largest = 0.0
     for at, chunk in _chunks(positions, len(mean)):
         seen = visible[at]
-        offsets = (chunk[seen] - mean).reshape(seen.sum(), -1).astype(np.float64)
+        offsets = (chunk[seen] - mean).reshape(int(seen.sum()), mean.size).astype(np.float64)
         fitted = (offsets @ inverse).astype(np.float32)
         weights[at][seen] = fitted
-        distances = np.square((offsets - fitted @ basis).reshape(len(offsets), -1, 3)).sum(-1)
+        distances = np.square((offsets - fitted @ basis).reshape(len(offsets), *mean.shape)).sum(-1)
         squares += float(distances.sum())
         largest = max(largest, float(distances.max(initial=0)))
     rms = np.sqrt(squares / (visible.sum() * len(mean)))

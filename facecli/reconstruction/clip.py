@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 
@@ -31,6 +32,7 @@ from facecli.reconstruction.people import People
 from facecli.reconstruction.picture import (
     completed_texture,
     overlay_of,
+    projection,
     sampled_texture,
     write_meshes,
     write_pictures,
@@ -137,10 +139,17 @@ class Clip:
 
     @staticmethod
     def _view(frame: Frame, number: int) -> float:
-        """How well the face is seen: its size in pixels, less the more it is turned away."""
-        pose = frame.reconstruction.head_pose
-        facing = 1.0 if pose is None else max(float(pose[number, 2, 2]), 0.0)
-        return facing**4 * float(np.sqrt(frame.faces[number].area))
+        """How well the face is seen: how sharp its crop is (which large faces are, too), and how much faces us.
+
+        The share of triangles that face us counts much: it also falls where a grimace folds the mesh.
+        """
+        projected, triangles = projection(frame.reconstruction, number)
+        (ax, ay), (bx, by) = (
+            projected[triangles[:, corner], :2].T - projected[triangles[:, 0], :2].T for corner in (1, 2)
+        )
+        facing = float((ax * by < ay * bx).mean())  # counter-clockwise, with y down
+        grey = frame.crops[number].image.mean(0)
+        return facing**8 * float(cv2.Laplacian(grey, cv2.CV_32F).std())
 
     def _write_per_frame(self, frame: Frame, number: int, person: int) -> None:
         chosen = [kind for kind in self.save if kind in PER_FRAME]

@@ -21,6 +21,7 @@ from facecli.reconstruction.settings import Settings
 from facecli.reconstruction.stream import Frame
 from facecli.render.pictures import depth_picture, depth_to_uint16, draw_overlay, normals_picture
 from facecli.render.texture import complete_texture, sample_texture
+from facecli.render.window import pixels_per_unit
 
 DEPTH_STEP_MM = 0.01
 """Millimetres a grey level of depth.png: 0 is no face, 1 the nearest point; 16 bits reach 65 cm behind it."""
@@ -96,7 +97,7 @@ def write_pictures(
         depth, _ = depth_picture(projected, triangles, size, mm_per_unit=millimetres, backend=settings.rasterizer)
         write_image(folder / f"{stem or 'depth'}.png", depth_to_uint16(depth, DEPTH_STEP_MM)[0])
     if "normals" in save:
-        scale = pixels_per_unit(frame.reconstruction, number)
+        scale = scale_of(frame.reconstruction, number)
         normals = normals_picture(projected, triangles, size, pixels_per_unit=scale, backend=settings.rasterizer)
         write_image(folder / f"{stem or 'normals'}.png", normals)
     if "crop" in save:
@@ -126,7 +127,14 @@ def sampled_texture(frame: Frame, number: int, settings: Settings) -> tuple[np.n
     projected, triangles = projection(reconstruction, number)
     uv, uv_triangles = _layout(reconstruction)
     return sample_texture(
-        frame.image, projected, triangles, uv, uv_triangles, settings.texture_size, backend=settings.rasterizer
+        frame.image,
+        projected,
+        triangles,
+        uv,
+        uv_triangles,
+        settings.texture_size,
+        pixels_per_unit=scale_of(reconstruction, number),
+        backend=settings.rasterizer,
     )
 
 
@@ -148,19 +156,16 @@ def overlay_of(frame: Frame, settings: Settings, numbers: list[int] | None = Non
     """The photograph with the meshes of the faces `numbers` (all) on it."""
     numbers = range(len(frame.faces)) if numbers is None else numbers
     shapes = [projection(frame.reconstruction, number)[0] for number in numbers]
-    scales = [pixels_per_unit(frame.reconstruction, number) for number in numbers]
+    scales = [scale_of(frame.reconstruction, number) for number in numbers]
     triangles = frame.reconstruction.triangles.numpy(force=True)
     return draw_overlay(frame.image, shapes, triangles, pixels_per_unit=scales, backend=settings.rasterizer)
 
 
-def pixels_per_unit(reconstruction: Reconstruction, number: int) -> float:
+def scale_of(reconstruction: Reconstruction, number: int) -> float:
     """Pixels of the photograph in one unit of the model, at the face."""
-    vertices, pose = reconstruction.vertices[number], reconstruction.head_pose
-    turned = vertices if pose is None else vertices @ pose[number, :3, :3].T
-    extents = [
-        np.linalg.norm(np.ptp(p[:, :2].numpy(force=True), 0)) for p in (reconstruction.projected[number], turned)
-    ]
-    return float(extents[0] / max(extents[1], 1e-9))
+    return pixels_per_unit(
+        reconstruction.vertices[number].numpy(force=True), reconstruction.projected[number].numpy(force=True)
+    )
 
 
 def record_of(frame: Frame, number: int, settings: Settings) -> dict[str, Any]:

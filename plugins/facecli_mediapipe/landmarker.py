@@ -258,10 +258,10 @@ class _Tasks:
         from mediapipe.tasks.python.core.base_options import BaseOptions
 
         from facecli.assets.catalogue import FACE_LANDMARKER_TASK
-        from facecli.assets.store import fetch, find
+        from facecli.assets.store import obtain
 
         # As bytes: an open file by path is looked for below the current folder by some versions.
-        path = find(FACE_LANDMARKER_TASK) or fetch(FACE_LANDMARKER_TASK)
+        path = obtain(FACE_LANDMARKER_TASK)
         mode = vision.RunningMode.VIDEO if track else vision.RunningMode.IMAGE
         options = vision.FaceLandmarkerOptions(
             base_options=BaseOptions(model_asset_buffer=path.read_bytes()),

@@ -1,11 +1,11 @@
 """`facecli reconstruct` on videos: every frame, sound, people, resuming."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import av
 import numpy as np
@@ -24,7 +24,7 @@ def lines(ran):
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
     """40 frames of 320×240: the astronaut's face wanders, is away in frames 15-19, and comes back."""
-    photo = Image.open("assets/astronaut.png" if os.path.exists("assets/astronaut.png") else _sample()).convert("RGB")
+    photo = Image.open(_sample()).convert("RGB")
     head = photo.crop((130, 30, 330, 230))
     path = tmp_path_factory.mktemp("clip") / "wander.mp4"
     write_clip(path, head, 40, away=range(15, 20))
@@ -32,8 +32,6 @@ def clip(tmp_path_factory):
 
 
 def _sample():
-    from pathlib import Path
-
     return Path(__file__).parents[2] / "assets/astronaut.png"
 
 
