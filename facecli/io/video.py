@@ -373,7 +373,8 @@ def _seconds_missing(container: av.container.InputContainer, stream: av.VideoStr
         return 0.0
     if not container.duration:
         return 0.0
-    return (container.duration + (container.start_time or 0)) / av.time_base - tally.end
+    start = 0 if "matroska" in container.format.name else container.start_time or 0  # there, it is the end's time
+    return (container.duration + start) / av.time_base - tally.end
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------
@@ -657,13 +658,19 @@ def _audio(
     streams = container.streams.audio
     if not streams:
         return None, None
-    if all(stream.codec_context is not None and stream.codec_context.name in _MP4_SOUND for stream in streams):
+    if all(_sound_codec(stream) in _MP4_SOUND for stream in streams):
         return container, None
     encoded = temporary_name(path.with_suffix(".m4a"))
     stack.callback(encoded.unlink, missing_ok=True)
     if not _encode_sound(source, path, encoded):
         return None, "its sound can't be decoded"
     return stack.enter_context(_open_input(encoded)), None
+
+
+def _sound_codec(stream: av.AudioStream) -> str:
+    """The codec's own name, not that of the decoder (``mp3float``)."""
+    context = stream.codec_context
+    return "" if context is None else context.codec.canonical_name
 
 
 def _encode_sound(source: Path, path: Path, encoded: Path) -> bool:
