@@ -39,7 +39,9 @@ def reconstruct(
     confidence: Annotated[
         float | None, typer.Option(help="Least confidence of a detection, 0 to 1. [default: the model's]")
     ] = None,
-    texture_size: Annotated[int, typer.Option(help="Side of the textures in pixels.")] = 1024,
+    texture_size: Annotated[
+        int, typer.Option(help="Side of the textures in pixels; 0: by the face's size in the photograph.")
+    ] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     rasterizer: Annotated[str, typer.Option(help="auto, numba, torch, pytorch3d.")] = "auto",
     batch_size: Annotated[int, typer.Option(help="Faces that the model takes at once; 0: its own choice.")] = 0,

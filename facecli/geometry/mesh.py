@@ -40,3 +40,9 @@ class TriangleMesh:
         import trimesh
 
         return trimesh.Trimesh(self.vertices, self.triangles, process=False, maintain_order=True)
+
+
+def triangle_areas(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """[F] areas of `triangles` [F, 3] of `vertices` [V, 3], in their unit squared."""
+    a, b, c = (vertices[triangles[:, corner]] for corner in range(3))
+    return np.linalg.norm(np.cross(b - a, c - a), axis=1) / 2

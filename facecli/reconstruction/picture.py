@@ -14,7 +14,7 @@ from facecli.export.face_json import face_record, write_json
 from facecli.export.glb import write_glb
 from facecli.export.obj import write_obj
 from facecli.export.ply import write_ply
-from facecli.geometry.mesh import TriangleMesh
+from facecli.geometry.mesh import TriangleMesh, triangle_areas
 from facecli.io.images import write_image
 from facecli.plugin import Reconstruction
 from facecli.reconstruction.settings import Settings
@@ -132,10 +132,21 @@ def sampled_texture(frame: Frame, number: int, settings: Settings) -> tuple[np.n
         triangles,
         uv,
         uv_triangles,
-        settings.texture_size,
+        settings.texture_size or texture_size(reconstruction, number),
         pixels_per_unit=scale_of(reconstruction, number),
         backend=settings.rasterizer,
     )
+
+
+def texture_size(reconstruction: Reconstruction, number: int) -> int:
+    """A power of two, 256 to 2048, that keeps what the photograph shows of the face: about 1.75 texels a pixel."""
+    uv, uv_triangles = _layout(reconstruction)
+    vertices = reconstruction.vertices[number].numpy(force=True)
+    triangles = reconstruction.triangles.numpy(force=True)
+    surface = triangle_areas(vertices, triangles).sum() * scale_of(reconstruction, number) ** 2  # square pixels
+    layout = triangle_areas(np.pad(uv, ((0, 0), (0, 1))), uv_triangles).sum()
+    side = 1.75 * np.sqrt(surface / max(layout, 1e-9))
+    return int(2 ** np.clip(np.rint(np.log2(max(side, 1.0))), 8, 11))
 
 
 def completed_texture(reconstruction: Reconstruction, texture: np.ndarray, weight: np.ndarray | None) -> np.ndarray:

@@ -32,7 +32,7 @@ class Settings:
         faces: ``"all"``, ``"largest"`` or a number.
         landmarker: another one than the model's own.
         confidence: detector's threshold; None leaves the model's own.
-        texture_size: side of the texture in pixels.
+        texture_size: side of the texture in pixels; 0 chooses by the face's size in the photograph.
         batch_size: faces a batch; 0 leaves it to the model.
         workers: detecting threads; None means one a core.
     """
@@ -44,7 +44,7 @@ class Settings:
     confidence: float | None = None
     device: str = "auto"
     rasterizer: str = "auto"
-    texture_size: int = 1024
+    texture_size: int = 0
     smooth: bool = False
     batch_size: int = 0
     workers: int | None = None
@@ -57,8 +57,8 @@ class Settings:
             raise UsageError(f"--faces is all, largest or a number, not {self.faces!r}")
         if self.confidence is not None and not 0 < self.confidence <= 1:
             raise UsageError(f"--confidence lies between 0 and 1, not at {self.confidence}")
-        if not 16 <= self.texture_size <= 8192:
-            raise UsageError(f"a texture's side is 16 to 8192 pixels, not {self.texture_size}")
+        if self.texture_size and not 16 <= self.texture_size <= 8192:
+            raise UsageError(f"--texture-size is 16 to 8192 pixels, or 0, not {self.texture_size}")
 
     def saves(self, video: bool) -> tuple[str, ...]:
         """What is written of a photograph or a video."""

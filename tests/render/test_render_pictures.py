@@ -126,9 +126,10 @@ def test_a_small_face_in_a_big_photo_is_drawn_in_its_window(monkeypatch):
 
     monkeypatch.setattr(pictures, "render_window", recorded)
     photo = np.zeros((3000, 4000, 3), np.uint8)
-    overlay = pictures.draw_overlay(photo, ball(np.array([2000.0, 1500.0]), 150.0), TRIANGLES)
-    assert overlay[1500, 2000].any()
-    assert sizes == [pytest.approx(4 * 303**2, rel=0.02)]
+    for radius in (100.0, 150.0):
+        overlay = pictures.draw_overlay(photo, ball(np.array([2000.0, 1500.0]), radius), TRIANGLES)
+        assert overlay[1500, 2000].any()
+    assert sizes == [pytest.approx(4 * 203**2, rel=0.02), pytest.approx(303**2, rel=0.02)]
 
 
 def test_a_huge_face_is_drawn_more_coarsely(monkeypatch):
