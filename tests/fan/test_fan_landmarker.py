@@ -127,6 +127,29 @@ def test_s3fd_boxes_are_the_packages_own(official, astronaut):
     assert Fan(confidence=limit)._boxes._detector.filter_threshold == limit
 
 
+def test_boxes_of_blazeface_are_the_packages_own(own_folder, standins, trust_any_hash, astronaut):
+    import seeded
+    from face_alignment.detection.blazeface import FaceDetector
+    from face_alignment.detection.blazeface.net_blazeface import BlazeFace
+
+    net = BlazeFace()
+    seeded.fill(net)
+    for name, regressor in net.named_modules():
+        if name.startswith("regressor"):  # boxes need a size: the package goes round for ever on one without
+            torch.nn.init.zeros_(regressor.weight)
+            torch.nn.init.constant_(regressor.bias, 40.0)
+    torch.save(net.state_dict(), own_folder / files.BLAZEFACE.filename)
+    grid = (np.mgrid[:28, :32].reshape(2, -1).T + 0.5) / 32  # the 896 anchors' centres, and sides
+    np.save(own_folder / files.BLAZEFACE_ANCHORS.filename, np.hstack([grid, np.ones_like(grid)]).astype(np.float32))
+    (own_folder / files.FAN_2D.filename).symlink_to(standins / files.FAN_2D.filename)
+    paths = [str(own_folder / asset.filename) for asset in (files.BLAZEFACE, files.BLAZEFACE_ANCHORS)]
+    theirs = FaceDetector("cpu", path_to_detector=paths[0], path_to_anchor=paths[1], min_score_thresh=0.4)
+    wanted = np.array(theirs.detect_from_image(astronaut.copy()))
+    found = Fan(0.4, detector="blazeface")._boxes.find(astronaut)
+    assert wanted.shape[1] == 5 and np.array_equal(found, wanted)
+    assert Fan(1.5, detector="blazeface").detect([astronaut]) == [[]]
+
+
 def test_flipping_is_off_unless_asked_for_and_retinaface_boxes_have_their_own_scale(official, astronaut, boxed):
     landmarker = boxed(Fan(flip_input=True, detector="retinaface"), FACE)
     ((face,),) = landmarker.detect([astronaut])

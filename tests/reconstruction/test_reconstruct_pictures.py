@@ -53,7 +53,7 @@ def check_meshes(folder):
     obj = read_obj(folder / "mesh.obj")
     assert obj.vertices.shape == (468, 3)
     assert obj.triangles.shape == (898, 3)
-    assert obj.texture.shape == (512, 512, 3)  # enough for a face of 90 pixels
+    assert obj.texture.shape == (512, 512, 3)  # enough for a face of a hundred pixels
     assert 130 < np.ptp(obj.vertices[:, 1]) < 200  # millimetres, forehead to chin
     ply = trimesh.load(folder / "mesh.ply", process=False)
     np.testing.assert_allclose(ply.vertices, obj.vertices, atol=1e-3)
