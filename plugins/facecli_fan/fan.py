@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import cv2
 import face_alignment.api
+import face_alignment.utils
 import numpy as np
 import torch
 from face_alignment.detection.blazeface import blazeface_detector
@@ -95,6 +96,7 @@ class Fan:
     def _build(self, device: str, detector: str, confidence: float, flip_input: bool) -> face_alignment.FaceAlignment:
         """The package's object, with the checked weights, and nothing compiled."""
         _check_package(self._networks, detector)
+        _keep_compiled_decoding()
         hub = {asset.filename: _network_checkpoint(key, asset) for key, asset in self._networks.items()}
         hub |= {asset.filename: _detector_checkpoint(asset) for asset in _DETECTORS.get(detector, ())}
         threshold = {_THRESHOLDS[detector]: confidence} if detector in _THRESHOLDS else {}
@@ -197,6 +199,14 @@ def _check_package(networks: Mapping[str, Asset], detector: str) -> None:
                 f"face-alignment {face_alignment.__version__} looks for other weights than facecli knows ({url}): "
                 'pip install "face-alignment==1.5.0"'
             )
+
+
+def _keep_compiled_decoding() -> None:
+    """Let numba keep on disk what the package else compiles anew in every process, for 8 seconds of the first face."""
+    decode = getattr(face_alignment.utils, "_get_preds_fromhm", None)
+    if hasattr(decode, "enable_caching"):
+        with contextlib.suppress(RuntimeError):  # nowhere to write
+            decode.enable_caching()
 
 
 @contextlib.contextmanager

@@ -22,6 +22,8 @@ from facecli_fan import boxes as box_finders
 from facecli_fan import fan, files, weights
 from facecli_fan.fan import Fan, Fan3d
 
+fan._keep_compiled_decoding()  # as every landmarker does; here before the tests of the package alone
+
 FACE = np.array([170.0, 60.0, 280.0, 190.0, 0.9])
 
 
