@@ -43,6 +43,11 @@ def fail(text: str) -> None:
 
 
 def emit_json(value: dict[str, Any]) -> None:
-    """One JSON line on stdout, flushed: the next program in the pipe works while we do."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
+    """One JSON line on stdout, flushed: the next program in the pipe works while we do.
+
+    Always UTF-8. Bytes of a file name that are no text come as lone surrogates (``\\udcff``), as Python has them.
+    """
+    line = json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
     sys.stdout.flush()
+    sys.stdout.buffer.write(line.encode("utf-8", "backslashreplace"))
+    sys.stdout.buffer.flush()

@@ -107,6 +107,8 @@ def _run(sources, output, settings, overwrite, with_report, tally, progress) -> 
                 continue
             if isinstance(event, InputDone):
                 tally.input_done(event)
+                if event.note:
+                    console.warn(f"{event.name}: {event.note}")
                 if event.problem:
                     tally.input_failed(event.name, event.problem)
             else:

@@ -68,12 +68,15 @@ class Clip:
     Args:
         name: the video as the user named it.
         folder: its result folder, begun or resumed.
+
+    When it is finished, `problem` says how the file ended if not at its end, `note` what is wrong with its sound.
     """
 
     def __init__(self, name: str, path: Path, folder: ResultFolder, settings: Settings, model: Reconstructor):
         self.name, self.path, self.folder, self.settings, self.model = name, path, folder, settings, model
         self.save = settings.saves(video=True)
         self.problem: str | None = None
+        self.note: str | None = None
         self.meshes: dict[int, TriangleMesh] = {}
         self._people = People(settings.smooth)
         self._rows: list[dict[str, np.ndarray]] = []
@@ -245,7 +248,7 @@ class Clip:
         return self.folder.records()
 
     def _write_overlay(self, frames: np.ndarray) -> None:
-        assemble_video(
+        self.note = assemble_video(
             self.folder.work / "overlay.mp4",
             self._chunks.segments(),
             frames["pts"].tolist(),

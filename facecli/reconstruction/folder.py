@@ -6,7 +6,9 @@ so the next run can skip it and still print its records.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -29,7 +31,7 @@ class ResultFolder:
 
     def __init__(self, final: Path, description: dict[str, Any]):
         self.final, self.description = final, description
-        self.work = final.with_name(f"{TEMPORARY_PREFIX}{final.name}.work")
+        self.work = final.with_name(f"{TEMPORARY_PREFIX}{_short(final.name)}.work")
 
     def is_done(self) -> bool:
         """Whether an earlier run finished it, from the same input with the same settings.
@@ -91,6 +93,12 @@ class ResultFolder:
 
     def _write_stamp(self) -> None:
         (self.work / RUN_FILE).write_text(json.dumps(self.stamp(), indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def _short(name: str) -> str:
+    """A name that leaves room for more in a file system's 255 bytes."""
+    encoded = os.fsencode(name)
+    return name if len(encoded) <= 200 else hashlib.sha256(encoded).hexdigest()[:32]
 
 
 FILE_KEYS = ("mesh", "overlay", "codes")

@@ -139,14 +139,14 @@ def sampled_texture(frame: Frame, number: int, settings: Settings) -> tuple[np.n
 
 
 def texture_size(reconstruction: Reconstruction, number: int) -> int:
-    """A power of two, 256 to 2048, that keeps what the photograph shows of the face: about 2.3 texels a pixel."""
+    """A power of two, 512 or 1024, that keeps what the photograph shows of the face: about 1.75 texels a pixel."""
     uv, uv_triangles = _layout(reconstruction)
     vertices = reconstruction.vertices[number].numpy(force=True)
     triangles = reconstruction.triangles.numpy(force=True)
     surface = triangle_areas(vertices, triangles).sum() * scale_of(reconstruction, number) ** 2  # square pixels
     layout = triangle_areas(np.pad(uv, ((0, 0), (0, 1))), uv_triangles).sum()
-    side = 2.3 * np.sqrt(surface / max(layout, 1e-9))
-    return int(2 ** np.clip(np.rint(np.log2(max(side, 1.0))), 8, 11))
+    side = 1.75 * np.sqrt(surface / max(layout, 1e-9))
+    return int(2 ** np.clip(np.rint(np.log2(max(side, 1.0))), 9, 10))
 
 
 def completed_texture(reconstruction: Reconstruction, texture: np.ndarray, weight: np.ndarray | None) -> np.ndarray:

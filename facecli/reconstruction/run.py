@@ -12,6 +12,7 @@ import numpy as np
 
 from facecli.errors import FacecliError, InputError
 from facecli.geometry.mesh import TriangleMesh
+from facecli.io.atomic import remove_leftovers
 from facecli.io.sources import OutputNames, Source
 from facecli.pipeline import cpu_count, parallel_map
 from facecli.reconstruction.clip import Clip
@@ -44,6 +45,7 @@ class InputDone:
         picture: the photograph, and `faces` what was written of it, for a report; not of videos and skipped inputs.
         meshes: by a face's number, as far as they are in memory.
         problem: a video that ended before its end: its frames were done, but it counts as failed.
+        note: something less the user should know.
     """
 
     name: str
@@ -56,6 +58,7 @@ class InputDone:
     faces: list[FaceResult] = field(default_factory=list)
     meshes: dict[int, TriangleMesh] = field(default_factory=dict)
     problem: str | None = None
+    note: str | None = None
 
 
 @dataclass
@@ -98,6 +101,7 @@ def reconstruct_files(
         UsageError, PluginError, MissingAssetError: the model can't be had.
     """
     stream = FaceStream(settings)
+    remove_leftovers(output)
     clips: set[Clip] = set()
     try:
         frames = _frames(sources, output, settings, stream, overwrite, clips)
@@ -219,5 +223,12 @@ def _finished_clip(clip: Clip) -> Event:
     except InputError as error:
         return InputFailed(clip.name, error)
     return InputDone(
-        clip.name, clip.path, clip.folder.final, records, video=True, meshes=clip.meshes, problem=clip.problem
+        clip.name,
+        clip.path,
+        clip.folder.final,
+        records,
+        video=True,
+        meshes=clip.meshes,
+        problem=clip.problem,
+        note=clip.note,
     )
