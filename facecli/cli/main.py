@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from facecli.cli import align, assets, console, doctor, models, preprocess, reconstruct
-from facecli.errors import FacecliError
+from facecli.errors import EXIT_SOME_FAILED, FacecliError
 
 EXIT_INTERRUPTED = 130  # the shell's convention: 128 + SIGINT
 
@@ -84,6 +84,14 @@ def run(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         console.say("interrupted; what was finished is kept, run the same command to go on")
         return EXIT_INTERRUPTED
+    except Exception as error:
+        if os.environ.get("FACECLI_DEBUG"):
+            raise
+        words = " ".join(str(error).split()) or "no reason given"
+        console.fail(
+            f"unexpected: {type(error).__name__}: {words} (a bug of facecli or of a plugin; --debug shows where)"
+        )
+        return EXIT_SOME_FAILED
     return 0
 
 

@@ -10,6 +10,7 @@ camera. The two APIs run different networks and differ by up to 2 % of the pictu
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
 from collections.abc import Sequence
@@ -17,7 +18,10 @@ from typing import Literal
 
 import numpy as np
 
+from facecli.assets.catalogue import FACE_LANDMARKER_TASK
+from facecli.assets.store import obtain
 from facecli.detect.face import Face, box_of_points
+from facecli.errors import MissingAssetError
 
 MAX_FACES = 32
 """Most faces in one picture, unless the caller says otherwise. It costs nothing where fewer are found."""
@@ -247,6 +251,17 @@ class _FullRangeDetector:
         self._detector.close()
 
 
+_TASKS_ERRORS = (RuntimeError, ValueError, OSError)
+"""What the API raises for a file that it can't use; 0.10 and 1.x differ."""
+
+
+def _created(vision, options: dict, extras: dict):
+    """The Tasks landmarker, with `extras` where its file has the networks for them."""
+    with contextlib.suppress(*_TASKS_ERRORS):
+        return vision.FaceLandmarker.create_from_options(vision.FaceLandmarkerOptions(**options, **extras))
+    return vision.FaceLandmarker.create_from_options(vision.FaceLandmarkerOptions(**options))
+
+
 class _Tasks:
     """``mediapipe.tasks`` FaceLandmarker: the same calls in 0.10.x and 1.x."""
 
@@ -257,27 +272,21 @@ class _Tasks:
         from mediapipe.tasks.python import vision
         from mediapipe.tasks.python.core.base_options import BaseOptions
 
-        from facecli.assets.catalogue import FACE_LANDMARKER_TASK
-        from facecli.assets.store import obtain
-
         # As bytes: an open file by path is looked for below the current folder by some versions.
         path = obtain(FACE_LANDMARKER_TASK)
         mode = vision.RunningMode.VIDEO if track else vision.RunningMode.IMAGE
-        options = vision.FaceLandmarkerOptions(
-            base_options=BaseOptions(model_asset_buffer=path.read_bytes()),
-            running_mode=mode,
-            num_faces=max_faces,
-            min_face_detection_confidence=confidence,
-            min_face_presence_confidence=confidence,
-            min_tracking_confidence=confidence,
-            output_face_blendshapes=True,
-            output_facial_transformation_matrixes=True,
-        )
+        options = {
+            "base_options": BaseOptions(model_asset_buffer=path.read_bytes()),
+            "running_mode": mode,
+            "num_faces": max_faces,
+            "min_face_detection_confidence": confidence,
+            "min_face_presence_confidence": confidence,
+            "min_tracking_confidence": confidence,
+        }
+        extras = {"output_face_blendshapes": True, "output_facial_transformation_matrixes": True}
         try:
-            self._landmarker = vision.FaceLandmarker.create_from_options(options)
-        except (RuntimeError, ValueError) as error:
-            from facecli.errors import MissingAssetError
-
+            self._landmarker = _created(vision, options, extras)
+        except _TASKS_ERRORS as error:
             raise MissingAssetError(
                 f"{path}: MediaPipe can't read it: {' '.join(str(error).split())} "
                 "(delete it, then `facecli assets get face_landmarker`)"

@@ -94,3 +94,51 @@ def test_the_tasks_api_without_its_file_says_how_to_get_it(tmp_path, monkeypatch
     assert isinstance(caught.value, MissingAssetError)
     assert "face_landmarker.task" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    """A folder with a face_landmarker.task whose network is the legacy one."""
+    if not hasattr(mediapipe, "solutions"):
+        pytest.skip("made of the legacy models")
+    from task_bundle import bundle_bytes
+
+    folder = tmp_path_factory.mktemp("assets")
+    (folder / "face_landmarker.task").write_bytes(bundle_bytes())
+    return folder
+
+
+@pytest.mark.parametrize("track", [False, True])
+def test_the_tasks_api_gives_the_same_points_from_the_same_network(bundle, monkeypatch, astronaut, track):
+    monkeypatch.setenv("FACECLI_ASSETS", str(bundle))
+    tasks = registry.landmarker("mediapipe-tasks", track=track)
+    wide = np.zeros((600, 900, 3), np.uint8)
+    wide[40:552, 300:812] = astronaut
+    pictures = [astronaut] if track else [astronaut, wide]
+    legacy_landmarker = registry.landmarker("mediapipe", refine=False)
+    for found, expected in zip(tasks.detect(pictures), legacy_landmarker.detect(pictures), strict=True):
+        assert [face.point_set for face in found] == ["mediapipe478"]
+        np.testing.assert_allclose(found[0].points[:468, :2], expected[0].points[:, :2], atol=0.1)
+    assert tasks.api == "tasks"
+    tasks.close()
+    legacy_landmarker.close()
+
+
+def test_reconstruct_with_the_tasks_api(cli, bundle, monkeypatch, tmp_path):
+    monkeypatch.setenv("FACECLI_ASSETS", str(bundle))
+    sample = ROOT / "assets/astronaut.png"
+    ran = cli("reconstruct", sample, "-o", tmp_path, "--landmarker", "mediapipe-tasks", "--save", "overlay,glb")
+    assert ran.code == 0, ran.err
+    assert (tmp_path / "astronaut/face0/overlay.png").exists()
+
+
+def test_a_broken_task_file_is_named_with_its_mend(monkeypatch, tmp_path):
+    import zipfile
+
+    monkeypatch.setenv("FACECLI_ASSETS", str(tmp_path))
+    with zipfile.ZipFile(tmp_path / "face_landmarker.task", "w") as archive:
+        archive.writestr("hands.tflite", b"no face in here")
+    with pytest.raises(MissingAssetError, match=r"face_landmarker\.task") as caught:
+        registry.landmarker("mediapipe-tasks")
+    assert "facecli assets get face_landmarker" in str(caught.value)
+    assert "\n" not in str(caught.value)
