@@ -36,6 +36,9 @@ IRIS_DIAMETER_MM = 11.7
 """Horizontal visible iris diameter: 11.7 ± 0.5 mm in nearly everybody (Google's MediaPipe Iris, 2020)."""
 IRIS_AXES = (((469, 471), (470, 472)), ((474, 476), (475, 477)))
 
+PLAUSIBLE_SIZES = (0.5, 2.0)
+"""Of a face against the mean one; beyond them the irises were not seen."""
+
 ASSUMED_VERTICAL_FOV = 63.0
 """Degrees. A single uncalibrated photograph doesn't tell its focal length; MediaPipe assumes this, too."""
 
@@ -95,7 +98,7 @@ class MediaPipeReconstructor:
         surface = (points - shift) @ rotation / scale
         pose = matrix_to_axis_angle(torch.from_numpy(rotation)).numpy()
         camera = np.array([scale, shift[0], -shift[1]])
-        size = np.array([IRIS_DIAMETER_MM / iris_diameter(surface)])
+        size = np.clip([IRIS_DIAMETER_MM / iris_diameter(surface)], *PLAUSIBLE_SIZES)
         return surface, size, pose, camera, crop.warp, np.array(crop.photo_size)
 
     def decode(self, codes: Codes) -> Reconstruction:
