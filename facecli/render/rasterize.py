@@ -126,6 +126,11 @@ def available_backends(device: str | torch.device = "cpu") -> dict[str, str]:
     return {name: _reason(name, torch.device(device)) for name in BACKENDS}
 
 
+def uses_numba(backend: str) -> bool:
+    """Whether what is drawn on the CPU with `backend` may go through loops compiled by numba elsewhere, too."""
+    return backend == "numba" or (backend == "auto" and _automatic("cpu") == "numba")
+
+
 def self_check(backend: str, device: str | torch.device = "cpu") -> str:
     """Draw a small case of 64 pixels and compare it with plain torch: "" if it agrees, else what is wrong."""
     device = torch.device(device)

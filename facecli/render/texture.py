@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import torch
 
-from facecli.render.rasterize import pixels_to_image_ndc, rasterize
+from facecli.render.rasterize import pixels_to_image_ndc, rasterize, uses_numba
 from facecli.render.window import Window, interpolate_cells, render_window, viewer_normals
 
 _GRAZING, _FRONTAL = 0.2, 0.7
@@ -23,6 +23,9 @@ _OUTLINE, _ON_OUTLINE = 0.04, 0.25
 """Landmarks are least exact along the face's outline, where the background may show: within this fraction of the face's
 extent the weight falls to this fraction."""
 _MOST_CELLS_ACROSS = 1024  # of the depth buffer that decides visibility
+_CERTAIN, _CERTAIN_WITH_TWIN = 0.2, 0.5
+"""From this weight on, plus so much for a well seen mirror twin, a texel keeps its own colour."""
+_NOWHERE = -1e4  # the coordinates of what isn't sampled
 
 
 @dataclass(frozen=True)
@@ -33,22 +36,39 @@ class UvLayout:
         size: side of the texture.
         mask: bool [S, S]; row 0 is the top row (v = 1).
         face_index, bary: [N], [N, 3] of the texels in `mask`, in row-major order.
+        compiled: whether loops over the texels are numba's.
     """
 
     size: int
     mask: np.ndarray
     face_index: np.ndarray
     bary: np.ndarray
+    compiled: bool = False
+
+    @functools.cached_property
+    def texels(self) -> np.ndarray:
+        """Index [N] of the texels in the flat texture."""
+        return np.flatnonzero(self.mask)
+
+    @functools.cached_property
+    def nearest(self) -> np.ndarray:
+        """Column and row int16 [S, S, 2] of the texel in `mask` that is nearest to each texel, for `cv2.remap`."""
+        outside = (~self.mask).astype(np.uint8)
+        _, label = cv2.distanceTransformWithLabels(outside, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+        texel_of_label = np.zeros(label.max() + 1, np.int64)
+        texel_of_label[label[self.mask]] = self.texels
+        row, column = np.divmod(texel_of_label[label], self.size)
+        return np.stack([column, row], -1).astype(np.int16)
 
     def interpolate(self, triangles: np.ndarray, values: np.ndarray) -> np.ndarray:
         """Per-vertex `values` [V, C] at the texels [N, C]; `triangles` are of the mesh that `values` belong to."""
-        return interpolate_cells(self.face_index, self.bary, np.asarray(triangles, np.int64), values)
+        return interpolate_cells(self.face_index, self.bary, np.asarray(triangles, np.int64), values, self.compiled)
 
     def picture(self, values: np.ndarray, background: float = 0) -> np.ndarray:
         """`values` [N, C] or [N] as a texture float32 [S, S, C] or [S, S]."""
-        picture = np.full((self.size, self.size, *values.shape[1:]), background, np.float32)
-        picture[self.mask] = values
-        return picture
+        picture = np.full((self.size * self.size, *values.shape[1:]), background, np.float32)
+        picture[self.texels] = values
+        return picture.reshape(self.size, self.size, *values.shape[1:])
 
 
 def uv_layout(uv: np.ndarray, uv_triangles: np.ndarray, size: int, backend: str = "auto") -> UvLayout:
@@ -73,7 +93,8 @@ def _uv_layout(uv: bytes, uv_triangles: bytes, size: int, backend: str) -> UvLay
     ndc = pixels_to_image_ndc(torch.from_numpy(points)[None], (size, size))
     found = rasterize(ndc, triangles, (size, size), backend=backend)
     mask = found.mask[0].numpy()
-    return UvLayout(size, mask, found.face_index[0].numpy()[mask], found.bary[0].numpy()[mask])
+    face_index, bary = found.face_index[0].numpy()[mask], found.bary[0].numpy()[mask]
+    return UvLayout(size, mask, face_index, bary, uses_numba(backend))
 
 
 def texel_coordinates(uv: np.ndarray, size: int) -> np.ndarray:
@@ -110,22 +131,20 @@ def sample_texture(
     triangles = np.asarray(triangles, np.int64)
     layout_triangles = triangles if uv_triangles is None else uv_triangles
     layout = uv_layout(uv, layout_triangles, size, backend)
-    texture, weight = np.zeros((size, size, 3), np.uint8), np.zeros((size, size), np.float32)
     projected = np.asarray(projected, np.float64)
     if not np.isfinite(projected).all():
         raise ValueError("`projected` holds numbers that are not finite")
     window = _depth_window(projected, triangles, photo.shape[:2], backend)
     if window is None or not layout.mask.any():
-        return texture, weight
+        return np.zeros((size, size, 3), np.uint8), np.zeros((size, size), np.float32)
     # How well a texel was seen changes slowly from texel to texel: half the resolution does.
     coarse = uv_layout(uv, layout_triangles, max(size // 2, 1), backend)
-    weight, pixels_per_cell = _weights(coarse, window, projected, triangles, photo.shape[:2], pixels_per_unit)
-    weight = cv2.resize(weight, (size, size), interpolation=cv2.INTER_LINEAR) * layout.mask
-    xy = layout.interpolate(triangles, projected[:, :2] - [window.left, window.top])
-    pixels_per_texel = pixels_per_cell * coarse.size / size
-    colors = _sample(photo[window.slices], layout.picture(xy, -1e4), pixels_per_texel)
-    texture[weight > 0] = colors[weight > 0]
-    return texture, weight
+    weight = _weights(coarse, window, projected, triangles, photo.shape[:2], pixels_per_unit)
+    weight = cv2.resize(weight, (size, size), interpolation=cv2.INTER_LINEAR)
+    weight *= layout.mask
+    where = _photo_coordinates(layout, triangles, projected[:, :2] - [window.left, window.top], weight)
+    shrink = _pixels_per_texel(layout, projected[triangles], uv[layout_triangles], weight)
+    return _sample(photo[window.slices], where, shrink), weight
 
 
 def complete_texture(
@@ -150,20 +169,29 @@ def complete_texture(
     if not (weight > 0).any():
         return np.full_like(texture, 128)
     layout = uv_layout(uv, uv_triangles, len(texture), backend)
-    colors, known = texture.astype(np.float32), weight.astype(np.float32)
+    colors, known = texture, weight
     if uv_mirror is not None:
-        colors, known = _add_mirrored_side(colors, known, layout, uv_triangles, uv_mirror)
+        colors, known = _add_mirrored_side(texture, weight, uv, uv_triangles, uv_mirror, backend)
     trust = np.minimum(known * 4, 1)  # a weakly seen texel is better than a smooth guess
     filled = cv2.blendLinear(colors, _smooth_guess(colors, known), trust, 1 - trust)
-    return _bleed(np.clip(np.rint(filled), 0, 255).astype(np.uint8), layout.mask)
+    return _bleed(filled, layout)
 
 
 def _smooth_guess(colors: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """:func:`push_pull` at half the resolution, which is enough for what has no detail."""
+    """:func:`push_pull` of uint8 `colors` at half the resolution, which is enough for what has no detail."""
     size = len(weight)
-    half = cv2.resize(_with_weight(colors, weight), (max(size // 2, 1),) * 2, interpolation=cv2.INTER_AREA)
-    guess = push_pull(half[..., :3] / np.maximum(half[..., 3:], 1e-6), half[..., 3])
+    guess = push_pull(*_shrunk(colors, weight, max(size // 2, 1)))
+    guess = np.clip(np.rint(guess, out=guess), 0, 255, out=guess).astype(np.uint8)
     return cv2.resize(guess, (size, size), interpolation=cv2.INTER_LINEAR)
+
+
+def _shrunk(colors: np.ndarray, weight: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Means float32 [s, s, 3] of the `colors` uint8 [S, S, 3] with any weight, and mean `weight` [s, s]."""
+    sums = cv2.resize(colors, (size, size), interpolation=cv2.INTER_AREA).astype(np.float32)
+    seen = cv2.compare(weight, 0, cv2.CMP_GT)  # colours of unseen texels are black
+    seen = cv2.resize(seen, (size, size), interpolation=cv2.INTER_AREA)
+    sums *= (255 / np.maximum(seen, 1).astype(np.float32))[..., None]
+    return sums, cv2.resize(weight, (size, size), interpolation=cv2.INTER_AREA)
 
 
 def push_pull(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -196,56 +224,57 @@ def _depth_window(projected, triangles, photo_size, backend) -> Window | None:
     return render_window(projected, triangles, photo_size, scale=scale, margin=3, backend=backend)
 
 
-def _weights(
-    layout: UvLayout, window: Window, projected, triangles, photo_size, pixels_per_unit
-) -> tuple[np.ndarray, float]:
-    """How well the texels of `layout` were seen [S, S], and how many pixels of the photograph one of them spans."""
+def _weights(layout: UvLayout, window: Window, projected, triangles, photo_size, pixels_per_unit) -> np.ndarray:
+    """How well the texels of `layout` were seen [S, S]."""
     normals = viewer_normals(projected, triangles, pixels_per_unit)
     texels = layout.interpolate(triangles, np.concatenate([projected - [window.left, window.top, 0], normals], 1))
-    xy, depth, normal = texels[:, :2], texels[:, 2], texels[:, 3:]
-    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
-    cells = (xy + np.float32(0.5)) * np.float32(window.scale) - np.float32(0.5)
-    weights = _smoothstep((normal[:, 2] - _GRAZING) / (_FRONTAL - _GRAZING))
-    weights *= _seen(window, cells, depth, normal, pixels_per_unit) * _away_from_outline(window, cells)
-    weight = _feather(layout.picture(weights * _inside(xy, window, photo_size)))
-    return weight, _pixels_per_texel(layout, xy, weight)
+    x, y, depth, right, up, towards = texels.T
+    across = np.sqrt(right * right + up * up)
+    length = np.sqrt(across * across + towards * towards) + np.float32(1e-9)
+    # On a steep surface the neighbouring cell is nearer by its slope.
+    slope = across / np.maximum(towards, np.float32(0.1) * length)
+    cells = _nearest_cells(window, x, y)
+    weights = _smoothstep((towards / length - _GRAZING) / (_FRONTAL - _GRAZING))
+    weights *= _seen(window, cells, depth, slope, pixels_per_unit)
+    weights *= _away_from_outline(window, cells)
+    weights *= _inside(x, y, window, photo_size)
+    return _feather(layout.picture(weights))
 
 
-def _seen(window: Window, cells, depth, normal, pixels_per_unit) -> np.ndarray:
-    """0 or 1 [N]: is the texel at `cells` [N, 2] of the window and `depth` the nearest surface there?"""
+def _nearest_cells(window: Window, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Index [N] into the window's flattened pictures of the cells nearest to pixels `x`, `y` [N] of the window."""
+    height, width = window.mask.shape
+    column, row = (np.rint((value + np.float32(0.5)) * np.float32(window.scale) - np.float32(0.5)) for value in (x, y))
+    return row.clip(0, height - 1).astype(np.int32) * width + column.clip(0, width - 1).astype(np.int32)
+
+
+def _seen(window: Window, cells, depth, slope, pixels_per_unit) -> np.ndarray:
+    """bool [N]: is the texel at `cells` [N] of the window, `depth` and `slope` the nearest surface there?"""
     # The nearest surface around: colours just beside what hides them are blurred with it by the lens.
     surface = cv2.erode(np.where(window.mask, window.depth, np.float32(1e30)), np.ones((3, 3), np.uint8))
     extent = max(window.width, window.height) / pixels_per_unit
-    # On a steep surface the neighbouring cell is nearer by its slope.
-    slope = np.linalg.norm(normal[:, :2], axis=1) / np.maximum(normal[:, 2], 0.1)
-    allowed = _DEPTH_TOLERANCE * extent + 2 * slope / (window.scale * pixels_per_unit)
-    return (depth <= _at(surface, cells) + allowed).astype(np.float32)
+    allowed = _DEPTH_TOLERANCE * extent + 2 / (window.scale * pixels_per_unit) * slope
+    return depth <= surface.reshape(-1)[cells] + allowed
 
 
 def _away_from_outline(window: Window, cells: np.ndarray) -> np.ndarray:
     """1 [N] in the middle of the face's picture, less near its outline."""
-    padded = cv2.copyMakeBorder(window.mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_REPLICATE)  # no outline there
+    padded = cv2.copyMakeBorder(window.mask.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_REPLICATE)  # no outline there
     distance = cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1]
     reach = _OUTLINE * max(window.mask.shape)
-    return _ON_OUTLINE + (1 - _ON_OUTLINE) * _smoothstep(_at(distance, cells) / reach)
+    return _ON_OUTLINE + (1 - _ON_OUTLINE) * _smoothstep(distance.reshape(-1)[cells] / np.float32(reach))
 
 
-def _at(picture: np.ndarray, cells: np.ndarray) -> np.ndarray:
-    """Values [N] of `picture` [h, w] at the nearest of `cells` [N, 2]."""
-    column, row = np.rint(cells).astype(np.int64).T
-    return picture[row.clip(0, picture.shape[0] - 1), column.clip(0, picture.shape[1] - 1)]
-
-
-def _inside(xy: np.ndarray, window: Window, size: tuple[int, int]) -> np.ndarray:
-    """1 [N] inside the photograph of `size`, falling to 0 over the last two pixels; `xy` in pixels of the window."""
-    x, y = xy[:, 0] + window.left, xy[:, 1] + window.top
-    border = np.minimum(np.minimum(x, size[1] - 1 - x), np.minimum(y, size[0] - 1 - y))
-    return np.clip((border + 0.5) / 2, 0, 1).astype(np.float32)
+def _inside(x: np.ndarray, y: np.ndarray, window: Window, size: tuple[int, int]) -> np.ndarray:
+    """1 [N] inside the photograph of `size`, falling to 0 over the last two pixels; pixels `x`, `y` of the window."""
+    right, bottom = size[1] - 1 - window.left, size[0] - 1 - window.top
+    border = np.minimum(np.minimum(x + window.left, right - x), np.minimum(y + window.top, bottom - y))
+    return np.clip((border + np.float32(0.5)) / 2, 0, 1)
 
 
 def _smoothstep(x: np.ndarray) -> np.ndarray:
-    x = np.clip(x, 0, 1)
-    return (x * x * (3 - 2 * x)).astype(np.float32)
+    x = np.clip(x, 0, 1, dtype=np.float32)
+    return x * x * (3 - 2 * x)
 
 
 def _feather(weight: np.ndarray) -> np.ndarray:
@@ -255,69 +284,137 @@ def _feather(weight: np.ndarray) -> np.ndarray:
     return weight * _smoothstep((distance - 1) / reach)  # the outermost get 0, so that enlarging spreads nothing
 
 
-def _pixels_per_texel(layout: UvLayout, xy: np.ndarray, weight: np.ndarray) -> float:
-    """Photograph pixels per texel, the median over the seen part of the layout."""
-    x, y = layout.picture(xy, np.nan).transpose(2, 0, 1)
-    xu, yu, xv, yv = np.diff(x)[:-1], np.diff(y)[:-1], np.diff(x, axis=0)[:, :-1], np.diff(y, axis=0)[:, :-1]
-    area = np.abs(xu * yv - xv * yu)[weight[:-1, :-1] > 0.5]
-    area = area[np.isfinite(area)]
-    return float(np.sqrt(np.median(area))) if len(area) else 1.0
+def _pixels_per_texel(layout: UvLayout, in_photo: np.ndarray, in_uv: np.ndarray, weight: np.ndarray) -> float:
+    """Photograph pixels per texel, the median over the well seen texels; triangles `in_photo`, `in_uv` [F, 3, 2 or 3].
+
+    Every eighth texel tells enough.
+    """
+    seen = layout.face_index[::8][weight.reshape(-1)[layout.texels[::8]] > 0.5]
+    ratio = _areas(in_photo) / np.maximum(_areas(in_uv) * layout.size**2, 1e-9)
+    return float(np.sqrt(np.median(ratio[seen]))) if len(seen) else 1.0
+
+
+def _areas(triangles: np.ndarray) -> np.ndarray:
+    """Twice the areas [F] of `triangles` [F, 3, 2 or more] in their first two coordinates."""
+    (ax, ay), (bx, by) = ((triangles[:, corner, :2] - triangles[:, 0, :2]).T for corner in (1, 2))
+    return np.abs(ax * by - ay * bx)
+
+
+def _photo_coordinates(layout: UvLayout, triangles, pixels: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Where the texels lie in the photograph float32 [S, S, 2], far outside for those without `weight` [S, S].
+
+    Args:
+        pixels: [V, 2] of the mesh's vertices.
+    """
+    if not layout.compiled:
+        where = layout.picture(layout.interpolate(triangles, pixels))
+        where[weight == 0] = _NOWHERE
+        return where
+    from facecli.render import loops
+
+    where = np.full((layout.size, layout.size, 2), _NOWHERE, np.float32)
+    corners = np.ascontiguousarray(pixels.astype(np.float32)[triangles])
+    loops.lay_coordinates(
+        layout.texels, layout.face_index, layout.bary, corners, weight.reshape(-1), where.reshape(-1, 2)
+    )
+    return where
 
 
 def _sample(photo: np.ndarray, xy: np.ndarray, pixels_per_texel: float) -> np.ndarray:
-    """Bicubic colours uint8 of `photo` at `xy` [S, S, 2]; a photograph finer than the texels is shrunk first."""
+    """Bicubic colours uint8 of `photo` at `xy` [S, S, 2], black at :data:`_NOWHERE`.
+
+    A photograph finer than the texels is shrunk first.
+    """
     height, width = photo.shape[:2]
     shrink = max(pixels_per_texel, 1.0)
     small = max(round(width / shrink), 1), max(round(height / shrink), 1)
     if shrink > 1.2:
         photo = cv2.resize(photo, small, interpolation=cv2.INTER_AREA)
         xy = (xy + 0.5) * np.float32([small[0] / width, small[1] / height]) - 0.5
-    return cv2.remap(
-        photo, np.ascontiguousarray(xy, np.float32), None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-    )
+    # What lies outside costs nothing with a constant border; bicubic weights reach two pixels beyond the photograph.
+    photo = cv2.copyMakeBorder(photo, 2, 2, 2, 2, cv2.BORDER_REPLICATE)
+    return cv2.remap(photo, xy + np.float32(2), None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT)
 
 
-def _add_mirrored_side(colors, weight, layout: UvLayout, uv_triangles, uv_mirror) -> tuple[np.ndarray, np.ndarray]:
-    """`colors` [S, S, 3] and `weight` [S, S] where texels that were not seen well take their mirror twins' colours.
+def _add_mirrored_side(texture, weight, uv, uv_triangles, uv_mirror, backend) -> tuple[np.ndarray, np.ndarray]:
+    """Colours uint8 [S, S, 3] and weight [S, S] where texels not seen well take their mirror twins' colours.
 
     Light differs between the sides of a face, so the twins' colours are shifted by the smooth difference between the
     sides, known where both were seen: at the seam they fit, and beyond it the shift goes on smoothly.
     """
-    where = layout.picture(
-        layout.interpolate(uv_triangles, texel_coordinates(np.asarray(uv_mirror), layout.size)), -1e4
-    )
-    # Colours of unseen texels are meaningless: average with weights, so that none bleeds in.
-    twin = cv2.remap(_with_weight(colors, weight), where, None, cv2.INTER_LINEAR, borderValue=0)
-    twin_weight = twin[..., 3] * layout.mask
-    twin_colors = twin[..., :3] / np.maximum(twin[..., 3:], 1e-6)
-    shift = _smooth_difference(colors - twin_colors, np.minimum(weight, twin_weight) ** 2)
-    twin_colors = np.clip(twin_colors + shift, 0, 255)
-    share = _smoothstep(weight / (0.2 + 0.5 * twin_weight))  # the better its twin was seen, the less a poor view counts
+    layout, twins = _twins(uv, uv_triangles, uv_mirror, len(texture), backend)
+    shift = _difference_of_sides(texture, weight, uv, uv_triangles, uv_mirror, backend)
+    if not layout.compiled:
+        return _mirrored_slowly(texture, weight, layout, twins, shift)
+    from facecli.render import loops
+
+    colors, known = texture.copy(), weight.copy()
+    loops.mirror(layout.texels, twins, texture, weight, shift, _CERTAIN, _CERTAIN_WITH_TWIN, colors, known)
+    return colors, known
+
+
+def _twins(uv, uv_triangles, uv_mirror, size, backend) -> tuple[UvLayout, np.ndarray]:
+    """The layout at `size`, and column and row [N, 2] of its texels' mirror twins."""
+    mirror = np.ascontiguousarray(uv_mirror, np.float32)
+    uv, uv_triangles = np.ascontiguousarray(uv, np.float32), np.ascontiguousarray(uv_triangles, np.int64)
+    return _twins_of_layout(uv.tobytes(), uv_triangles.tobytes(), mirror.tobytes(), size, backend)
+
+
+@functools.lru_cache(maxsize=4)
+def _twins_of_layout(
+    uv: bytes, uv_triangles: bytes, uv_mirror: bytes, size: int, backend: str
+) -> tuple[UvLayout, np.ndarray]:
+    layout = _uv_layout(uv, uv_triangles, size, backend)
+    triangles = np.frombuffer(uv_triangles, np.int64).reshape(-1, 3)
+    coordinates = texel_coordinates(np.frombuffer(uv_mirror, np.float32).reshape(-1, 2), size)
+    return layout, np.ascontiguousarray(layout.interpolate(triangles, coordinates))
+
+
+def _mirrored_slowly(texture, weight, layout: UvLayout, twins, shift) -> tuple[np.ndarray, np.ndarray]:
+    """:func:`_add_mirrored_side` without numba."""
+    twin_colors, twin_weight = _at_twins(texture, weight, layout, twins)
+    twin_colors += cv2.resize(shift, weight.shape, interpolation=cv2.INTER_LINEAR)
+    np.clip(twin_colors, 0, 255, out=twin_colors)
+    # The better its twin was seen, the less a poor view counts.
+    share = _smoothstep(weight / (_CERTAIN + _CERTAIN_WITH_TWIN * twin_weight))
     twin_share = (1 - share) * twin_weight
     # blendLinear divides by the sum of its weights.
-    return cv2.blendLinear(colors, twin_colors, share, twin_share), np.minimum(share + twin_share, 1)
+    blended = cv2.blendLinear(texture.astype(np.float32), twin_colors, share, twin_share)
+    return np.rint(blended).astype(np.uint8), np.minimum(share + twin_share, 1)
 
 
-def _smooth_difference(difference: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """`difference` [S, S, 3] without its fine structure, continued to where `weight` [S, S] is 0."""
-    size = len(weight)
-    cells = max(size // 16, 2)
-    small = cv2.resize(
-        np.dstack([difference * weight[..., None], weight]), (cells, cells), interpolation=cv2.INTER_AREA
+def _at_twins(colors, weight, layout: UvLayout, twins) -> tuple[np.ndarray, np.ndarray]:
+    """`colors` float32 [S, S, 3] and `weight` [S, S] at the mirror twins [N, 2] of the layout's texels."""
+    # Colours of unseen texels are meaningless: average with weights, so that none bleeds in.
+    both = cv2.remap(
+        _with_weight(colors, weight), layout.picture(twins, _NOWHERE), None, cv2.INTER_LINEAR, borderValue=0
     )
-    small = cv2.GaussianBlur(small, (0, 0), 1.0)
-    if small[..., 3].max() < 1e-3:
-        return np.zeros_like(difference)
-    smooth = small[..., :3] / np.maximum(small[..., 3:], 1e-6)
-    smooth = push_pull(smooth, np.minimum(small[..., 3] * 4, 1))
+    return both[..., :3] / np.maximum(both[..., 3:], 1e-6), both[..., 3] * layout.mask
+
+
+def _difference_of_sides(texture, weight, uv, uv_triangles, uv_mirror, backend) -> np.ndarray:
+    """What to add to the twins' colours: float32 [s, s, 3], at an eighth of the resolution, since it is smooth."""
+    size = max(len(texture) // 8, 2)
+    layout, twins = _twins(uv, uv_triangles, uv_mirror, size, backend)
+    colors, weight = _shrunk(texture, weight, size)
+    twin_colors, twin_weight = _at_twins(colors, weight, layout, twins)
+    smooth = _smooth_difference(colors - twin_colors, np.minimum(weight, twin_weight) ** 2)
     return cv2.resize(smooth, (size, size), interpolation=cv2.INTER_CUBIC)
 
 
-def _bleed(texture: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """`texture` with each texel outside of `mask` coloured as the nearest one inside."""
-    if mask.all() or not mask.any():
+def _smooth_difference(difference: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """`difference` [S, S, 3] without its fine structure, continued to where `weight` [S, S] is 0: half the size."""
+    cells = max(len(weight) // 2, 2)
+    small = cv2.resize(_with_weight(difference, weight), (cells, cells), interpolation=cv2.INTER_AREA)
+    small = cv2.GaussianBlur(small, (0, 0), 1.0)
+    if small[..., 3].max() < 1e-3:
+        return np.zeros((cells, cells, 3), np.float32)
+    smooth = small[..., :3] / np.maximum(small[..., 3:], 1e-6)
+    return push_pull(smooth, np.minimum(small[..., 3] * 4, 1))
+
+
+def _bleed(texture: np.ndarray, layout: UvLayout) -> np.ndarray:
+    """`texture` with each texel outside of the layout coloured as the nearest one inside."""
+    if layout.mask.all() or not layout.mask.any():
         return texture
-    _, label = cv2.distanceTransformWithLabels((~mask).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
-    inside = np.zeros(label.max() + 1, np.int64)
-    inside[label[mask]] = np.flatnonzero(mask)
-    return texture.reshape(-1, 3)[inside[label]]
+    return cv2.remap(texture, layout.nearest, None, cv2.INTER_NEAREST)

@@ -6,6 +6,7 @@ centres) and depth growing away from the camera, in units of the model and of an
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 
 from facecli.geometry.normals import vertex_normals
-from facecli.render.rasterize import pixels_to_image_ndc, rasterize
+from facecli.render.rasterize import pixels_to_image_ndc, rasterize, uses_numba
 
 _OFF_CENTRE = np.array([1.37e-3, 1.73e-3, 0], np.float32)
 """Landmarks may lie on pixel centres exactly, and a centre on an edge belongs to no face: a hole in the picture."""
@@ -28,6 +29,7 @@ class Window:
         scale: cells per pixel.
         triangles: [F, 3] the mesh's triangles.
         face_index, bary, depth: [h, w], [h, w, 3], [h, w] of the cells, as in `Fragments`.
+        compiled: whether loops over the cells are numba's.
     """
 
     left: int
@@ -39,8 +41,9 @@ class Window:
     face_index: np.ndarray
     bary: np.ndarray
     depth: np.ndarray
+    compiled: bool = False
 
-    @property
+    @functools.cached_property
     def mask(self) -> np.ndarray:
         return self.face_index >= 0
 
@@ -51,7 +54,8 @@ class Window:
 
     def interpolate(self, values: np.ndarray) -> np.ndarray:
         """Per-vertex `values` [V, C] at the covered cells [N, C], in the order of ``mask.nonzero()``."""
-        return interpolate_cells(self.face_index[self.mask], self.bary[self.mask], self.triangles, values)
+        face_index, bary = self.face_index[self.mask], self.bary[self.mask]
+        return interpolate_cells(face_index, bary, self.triangles, values, self.compiled)
 
     def picture(self, values: np.ndarray, background: float = 0) -> np.ndarray:
         """`values` [N, C] of the covered cells as a picture [h, w, C] float32."""
@@ -65,11 +69,21 @@ class Window:
 
 
 def interpolate_cells(
-    face_index: np.ndarray, bary: np.ndarray, triangles: np.ndarray, values: np.ndarray
+    face_index: np.ndarray, bary: np.ndarray, triangles: np.ndarray, values: np.ndarray, compiled: bool = False
 ) -> np.ndarray:
-    """Per-vertex `values` [V, C] at cells with `face_index` [N] and `bary` [N, 3]: [N, C] float32."""
-    corners = np.asarray(values, np.float32)[triangles]  # [F, 3, C]
-    return np.einsum("nk,nkc->nc", bary, corners[face_index])
+    """Per-vertex `values` [V, C] at cells with `face_index` [N] and `bary` [N, 3]: [N, C] float32.
+
+    With `compiled`, numba does it, without the GIL. The columns are contiguous, for arithmetic with them.
+    """
+    corners = np.ascontiguousarray(np.asarray(values, np.float32)[triangles])  # [F, 3, C]
+    columns = np.empty((corners.shape[2], len(face_index)), np.float32)
+    if compiled:
+        from facecli.render import loops
+
+        loops.interpolate(face_index, bary, corners, columns)
+    else:
+        np.einsum("nk,nkc->cn", bary, corners[face_index], out=columns)
+    return columns.T
 
 
 def render_window(
@@ -105,8 +119,10 @@ def render_window(
     ndc = pixels_to_image_ndc(torch.from_numpy(points.astype(np.float32) + _OFF_CENTRE)[None], cells, shift_depth=False)
     found = rasterize(ndc, torch.from_numpy(triangles), cells, cull=cull, backend=backend)
     face_index, bary, depth = found.face_index[0].numpy(), found.bary[0].numpy(), found.depth[0].numpy()
-    depth = np.where(face_index >= 0, depth.astype(np.float64) + (nearest - 1), -1.0).astype(np.float32)
-    return Window(left, top, width, height, scale, triangles, face_index, bary, depth)
+    covered = face_index >= 0
+    depth = np.add(depth, nearest - 1, dtype=np.float64, where=covered, out=np.full(depth.shape, -1.0))
+    depth = depth.astype(np.float32)
+    return Window(left, top, width, height, scale, triangles, face_index, bary, depth, uses_numba(backend))
 
 
 def viewer_normals(projected: np.ndarray, triangles: np.ndarray, pixels_per_unit: float = 1.0) -> np.ndarray:
