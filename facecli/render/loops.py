@@ -108,3 +108,48 @@ def _bilinear(picture, x, y, value):
             picture[next_row, left, channel] * (1 - right_part) + picture[next_row, next_column, channel] * right_part
         )
         value[channel] = upper * (1 - lower_part) + lower * lower_part
+
+
+@jit
+def shade_clay(face_index, bary, corners, lights, lighting, color, layer):
+    """As :func:`facecli.render.pictures._clay` of smooth normals, into `layer` [h, w, 4]: RGB and coverage.
+
+    Args:
+        corners: [F, 3, 3] normals at the triangles' corners, of the side that is seen.
+        lights: [2, 3] directions to the lamp, and half-way from it to the viewer.
+        lighting: [5] of facecli.render.pictures.
+    """
+    ambient, sky, strength, wrap, shininess = lighting
+    zero, most = np.float32(0), np.float32(255)
+    for row in range(face_index.shape[0]):
+        for column in range(face_index.shape[1]):
+            face = face_index[row, column]
+            if face < 0:
+                continue
+            a, b, c = bary[row, column, 0], bary[row, column, 1], bary[row, column, 2]
+            x = a * corners[face, 0, 0] + b * corners[face, 1, 0] + c * corners[face, 2, 0]
+            y = a * corners[face, 0, 1] + b * corners[face, 1, 1] + c * corners[face, 2, 1]
+            z = max(a * corners[face, 0, 2] + b * corners[face, 1, 2] + c * corners[face, 2, 2], zero)
+            length = max(np.sqrt(x * x + y * y + z * z), np.float32(1e-9))
+            x, y, z = x / length, y / length, z / length
+            lamp = max((x * lights[0, 0] + y * lights[0, 1] + z * lights[0, 2]) * (1 - wrap) + wrap, zero)
+            brightness = ambient + sky * (y + 1) / 2 + strength * lamp
+            shine = shininess * max(x * lights[1, 0] + y * lights[1, 1] + z * lights[1, 2], zero) ** 30
+            for channel in range(3):
+                layer[row, column, channel] = min(max(brightness * color[channel] + shine, zero), most)
+            layer[row, column, 3] = 1
+
+
+@jit
+def lay_over(target, photo, layer, opacity):
+    """As :func:`facecli.render.pictures._lay_over`: `layer` [h, w, 4] over `target` uint8 [h, w, 3]."""
+    for row in range(target.shape[0]):
+        for column in range(target.shape[1]):
+            coverage = layer[row, column, 3]
+            if coverage > 0:
+                for channel in range(3):
+                    shown = (1 - opacity) * photo[row, column, channel] * coverage + opacity * layer[
+                        row, column, channel
+                    ]
+                    value = target[row, column, channel] * (1 - coverage) + shown
+                    target[row, column, channel] = np.uint8(min(max(value, np.float32(0)), np.float32(255)) + 0.5)
