@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import sys
+from pathlib import Path
 from typing import Any
+
+EXIT_PIPE_CLOSED = 141  # the shell's convention: 128 + SIGPIPE
 
 
 @functools.cache
@@ -48,6 +52,12 @@ def emit_json(value: dict[str, Any]) -> None:
     Always UTF-8. Bytes of a file name that are no text come as lone surrogates (``\\udcff``), as Python has them.
     """
     line = json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
-    sys.stdout.flush()
-    sys.stdout.buffer.write(line.encode("utf-8", "backslashreplace"))
-    sys.stdout.buffer.flush()
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(line.encode("utf-8", "backslashreplace"))
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        # The reader has seen enough (`| head`). The signal SIGPIPE can't say so: it would also kill us where one of
+        # our own child processes ends early.
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+        raise SystemExit(EXIT_PIPE_CLOSED) from None

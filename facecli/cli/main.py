@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import faulthandler
 import os
-import signal
 import sys
 from typing import Annotated
 
@@ -75,15 +74,14 @@ def run(arguments: list[str] | None = None) -> int:
     try:
         app(args=arguments)
     except SystemExit as end:
+        if end.code == EXIT_INTERRUPTED:  # what Typer makes of Ctrl-C
+            console.say("interrupted; what was finished is kept, run the same command to go on")
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except FacecliError as error:
         if os.environ.get("FACECLI_DEBUG"):
             raise
         console.fail(str(error))
         return error.exit_code
-    except KeyboardInterrupt:
-        console.say("interrupted; what was finished is kept, run the same command to go on")
-        return EXIT_INTERRUPTED
     except Exception as error:
         if os.environ.get("FACECLI_DEBUG"):
             raise
@@ -98,7 +96,4 @@ def run(arguments: list[str] | None = None) -> int:
 def main() -> None:
     """The entry point."""
     _only_our_words_on_stderr()
-    # A closed pipe (`| head`) ends us as it ends any Unix tool. Windows has no such signal.
-    if hasattr(signal, "SIGPIPE"):
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(run())

@@ -36,8 +36,8 @@ def describe(image: np.ndarray, face: Face) -> np.ndarray:
     x0, y0, x1, y1 = np.round(face.box + np.array([-BESIDE, -ABOVE, BESIDE, BELOW]) * unit).astype(int)
     x0, y0 = min(max(x0, 0), width - 1), min(max(y0, 0), height - 1)
     part = image[y0 : max(min(y1, height), y0 + 1), x0 : max(min(x1, width), x0 + 1)]
-    step = max(min(part.shape[:2]) // (8 * THUMBNAIL), 1)  # eight pixels a side for each of the thumbnail's are enough
-    small = cv2.resize(part[::step, ::step], (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
+    part = part[:: max(len(part) // (8 * THUMBNAIL), 1), :: max(part.shape[1] // (8 * THUMBNAIL), 1)]  # plenty
+    small = cv2.resize(part, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
     small -= small.mean()
     return small / max(float(np.linalg.norm(small)), 1e-6)
 

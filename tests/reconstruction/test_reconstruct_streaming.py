@@ -32,6 +32,16 @@ def test_results_come_while_the_list_is_still_open(astronaut, tmp_path):
         run.kill()
 
 
+def test_a_reader_that_leaves_ends_the_run_quietly(many, tmp_path):
+    words = ["reconstruct", str(many), "-o", str(tmp_path), "--save", "codes", "--json", "-q"]
+    run = subprocess.Popen([*FACECLI, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    run.stdout.readline()
+    run.stdout.close()
+    assert run.stderr.read() == b""
+    assert run.wait(30) == 141
+    assert not list(tmp_path.glob(".facecli*"))
+
+
 def test_only_our_words_come_to_stderr(astronaut, tmp_path):
     ran = subprocess.run(
         [*FACECLI, "reconstruct", str(astronaut), "-o", str(tmp_path)], capture_output=True, text=True, check=False
@@ -82,7 +92,8 @@ def test_a_stopped_list_goes_on(many, tmp_path, how, cli):
             break
         time.sleep(0.02)
     run.send_signal(how)
-    run.wait(20)
+    _, words_said = run.communicate(timeout=20)
+    assert (b"run the same command to go on" in words_said) == (how == signal.SIGINT)
     done = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("[0-9]*")}
     assert 5 <= len(done) < 120, "it was done before it could be stopped"
     for name in done:  # whole, each of them
