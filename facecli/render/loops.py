@@ -8,6 +8,10 @@ import numpy as np
 
 from facecli.render.jit import jit
 
+# numba takes a plain 1 for an integer, and a float32 with an integer for a float64.
+_ZERO, _HALF, _ONE, _TWO, _THREE = (np.float32(value) for value in (0, 0.5, 1, 2, 3))
+_WHITE, _TINY = np.float32(255), np.float32(1e-6)
+
 
 @jit
 def interpolate(face_index, bary, corners, columns):
@@ -43,54 +47,55 @@ def mirror(texels, twins, texture, weight, shift, certain, certain_with_twin, co
         texture, weight: uint8 [S, S, 3], float32 [S, S] as sampled. shift: [s, s, 3] to add to the twins' colours.
         colors, known: hold copies of `texture` and `weight`.
     """
-    size, cells = weight.shape[0], shift.shape[0]
+    size = weight.shape[0]
+    flat_weight, flat_known = weight.reshape(-1), known.reshape(-1)
+    cells_per_texel = np.float32(shift.shape[0] / size)
     twin, moved = np.empty(3, np.float32), np.empty(3, np.float32)
     for index in range(texels.size):
-        row, column = texels[index] // size, texels[index] % size
-        own = weight[row, column]
+        texel = texels[index]
+        own = flat_weight[texel]
         if own >= certain + certain_with_twin:
-            known[row, column] = 1
+            flat_known[texel] = _ONE
             continue
         twin_weight = _weighted_bilinear(texture, weight, twins[index, 0], twins[index, 1], twin)
         share = _smoothstep(own / (certain + certain_with_twin * twin_weight))
-        twin_share = (1 - share) * twin_weight
+        twin_share = (_ONE - share) * twin_weight
         total = share + twin_share
-        if total <= 0:
-            known[row, column] = 0
-            continue
-        known[row, column] = min(total, np.float32(1))
-        if twin_share > 0:
-            _bilinear(shift, (column + 0.5) * cells / size - 0.5, (row + 0.5) * cells / size - 0.5, moved)
+        flat_known[texel] = min(total, _ONE)
+        if twin_share > _ZERO:
+            row, column = texel // size, texel % size
+            x = (np.float32(column) + _HALF) * cells_per_texel - _HALF
+            y = (np.float32(row) + _HALF) * cells_per_texel - _HALF
+            _bilinear(shift, x, y, moved)
             for channel in range(3):
-                twin_color = min(max(twin[channel] + moved[channel], np.float32(0)), np.float32(255))
+                twin_color = min(max(twin[channel] + moved[channel], _ZERO), _WHITE)
                 color = (share * texture[row, column, channel] + twin_share * twin_color) / total
-                colors[row, column, channel] = np.uint8(color + np.float32(0.5))
+                colors[row, column, channel] = np.uint8(color + _HALF)
 
 
 @jit
 def _smoothstep(x):
-    x = min(max(x, np.float32(0)), np.float32(1))
-    return x * x * (3 - 2 * x)
+    x = min(max(x, _ZERO), _ONE)
+    return x * x * (_THREE - _TWO * x)
 
 
 @jit
 def _weighted_bilinear(texture, weight, x, y, color):
     """`color` [3] = mean of the four texels around `x`, `y` by their `weight`; returns the mean weight."""
     left, top = int(np.floor(x)), int(np.floor(y))
-    right_part, lower_part = x - left, y - top
-    total = np.float32(0)
-    color[:] = 0
-    for dy in range(2):
-        for dx in range(2):
-            row, column = top + dy, left + dx
-            if 0 <= row < weight.shape[0] and 0 <= column < weight.shape[1]:
-                part = (right_part if dx else 1 - right_part) * (lower_part if dy else 1 - lower_part)
-                part *= weight[row, column]
+    right_part, lower_part = x - np.float32(left), y - np.float32(top)
+    red, green, blue, total = _ZERO, _ZERO, _ZERO, _ZERO
+    for row in range(max(top, 0), min(top + 2, weight.shape[0])):
+        for column in range(max(left, 0), min(left + 2, weight.shape[1])):
+            part = (right_part if column > left else _ONE - right_part) * weight[row, column]
+            if part > _ZERO:
+                part *= lower_part if row > top else _ONE - lower_part
                 total += part
-                for channel in range(3):
-                    color[channel] += part * texture[row, column, channel]
-    for channel in range(3):
-        color[channel] /= max(total, np.float32(1e-6))
+                red += part * np.float32(texture[row, column, 0])
+                green += part * np.float32(texture[row, column, 1])
+                blue += part * np.float32(texture[row, column, 2])
+    scale = _ONE / max(total, _TINY)
+    color[0], color[1], color[2] = red * scale, green * scale, blue * scale
     return total
 
 
@@ -98,16 +103,15 @@ def _weighted_bilinear(texture, weight, x, y, color):
 def _bilinear(picture, x, y, value):
     """`value` [3] = `picture` [h, w, 3] at `x`, `y`; its border goes on outside."""
     bottom, right = picture.shape[0] - 1, picture.shape[1] - 1
-    x, y = min(max(x, 0.0), right), min(max(y, 0.0), bottom)
+    x, y = min(max(x, _ZERO), np.float32(right)), min(max(y, _ZERO), np.float32(bottom))
     left, top = int(x), int(y)
     next_column, next_row = min(left + 1, right), min(top + 1, bottom)
-    right_part, lower_part = np.float32(x - left), np.float32(y - top)
+    right_part, lower_part = x - np.float32(left), y - np.float32(top)
     for channel in range(3):
-        upper = picture[top, left, channel] * (1 - right_part) + picture[top, next_column, channel] * right_part
-        lower = (
-            picture[next_row, left, channel] * (1 - right_part) + picture[next_row, next_column, channel] * right_part
-        )
-        value[channel] = upper * (1 - lower_part) + lower * lower_part
+        upper, lower = picture[top, left, channel], picture[next_row, left, channel]
+        upper += (picture[top, next_column, channel] - upper) * right_part
+        lower += (picture[next_row, next_column, channel] - lower) * right_part
+        value[channel] = upper + (lower - upper) * lower_part
 
 
 @jit
@@ -120,7 +124,6 @@ def shade_clay(face_index, bary, corners, lights, lighting, color, layer):
         lighting: [5] of facecli.render.pictures.
     """
     ambient, sky, strength, wrap, shininess = lighting
-    zero, most = np.float32(0), np.float32(255)
     for row in range(face_index.shape[0]):
         for column in range(face_index.shape[1]):
             face = face_index[row, column]
@@ -129,15 +132,15 @@ def shade_clay(face_index, bary, corners, lights, lighting, color, layer):
             a, b, c = bary[row, column, 0], bary[row, column, 1], bary[row, column, 2]
             x = a * corners[face, 0, 0] + b * corners[face, 1, 0] + c * corners[face, 2, 0]
             y = a * corners[face, 0, 1] + b * corners[face, 1, 1] + c * corners[face, 2, 1]
-            z = max(a * corners[face, 0, 2] + b * corners[face, 1, 2] + c * corners[face, 2, 2], zero)
-            length = max(np.sqrt(x * x + y * y + z * z), np.float32(1e-9))
+            z = max(a * corners[face, 0, 2] + b * corners[face, 1, 2] + c * corners[face, 2, 2], _ZERO)
+            length = max(np.sqrt(x * x + y * y + z * z), _TINY)
             x, y, z = x / length, y / length, z / length
-            lamp = max((x * lights[0, 0] + y * lights[0, 1] + z * lights[0, 2]) * (1 - wrap) + wrap, zero)
-            brightness = ambient + sky * (y + 1) / 2 + strength * lamp
-            shine = shininess * max(x * lights[1, 0] + y * lights[1, 1] + z * lights[1, 2], zero) ** 30
+            lamp = max((x * lights[0, 0] + y * lights[0, 1] + z * lights[0, 2]) * (_ONE - wrap) + wrap, _ZERO)
+            brightness = ambient + sky * (y + _ONE) * _HALF + strength * lamp
+            shine = shininess * max(x * lights[1, 0] + y * lights[1, 1] + z * lights[1, 2], _ZERO) ** 30
             for channel in range(3):
-                layer[row, column, channel] = min(max(brightness * color[channel] + shine, zero), most)
-            layer[row, column, 3] = 1
+                layer[row, column, channel] = min(max(brightness * color[channel] + shine, _ZERO), _WHITE)
+            layer[row, column, 3] = _ONE
 
 
 @jit
@@ -146,10 +149,9 @@ def lay_over(target, photo, layer, opacity):
     for row in range(target.shape[0]):
         for column in range(target.shape[1]):
             coverage = layer[row, column, 3]
-            if coverage > 0:
+            if coverage > _ZERO:
                 for channel in range(3):
-                    shown = (1 - opacity) * photo[row, column, channel] * coverage + opacity * layer[
-                        row, column, channel
-                    ]
-                    value = target[row, column, channel] * (1 - coverage) + shown
-                    target[row, column, channel] = np.uint8(min(max(value, np.float32(0)), np.float32(255)) + 0.5)
+                    shown = (_ONE - opacity) * np.float32(photo[row, column, channel]) * coverage
+                    shown += opacity * layer[row, column, channel]
+                    value = np.float32(target[row, column, channel]) * (_ONE - coverage) + shown
+                    target[row, column, channel] = np.uint8(min(max(value, _ZERO), _WHITE) + _HALF)

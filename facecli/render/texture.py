@@ -23,7 +23,7 @@ _OUTLINE, _ON_OUTLINE = 0.04, 0.25
 """Landmarks are least exact along the face's outline, where the background may show: within this fraction of the face's
 extent the weight falls to this fraction."""
 _MOST_CELLS_ACROSS = 1024  # of the depth buffer that decides visibility
-_CERTAIN, _CERTAIN_WITH_TWIN = 0.2, 0.5
+_CERTAIN, _CERTAIN_WITH_TWIN = np.float32(0.2), np.float32(0.5)
 """From this weight on, plus so much for a well seen mirror twin, a texel keeps its own colour."""
 _NOWHERE = -1e4  # the coordinates of what isn't sampled
 
@@ -169,9 +169,9 @@ def complete_texture(
     if not (weight > 0).any():
         return np.full_like(texture, 128)
     layout = uv_layout(uv, uv_triangles, len(texture), backend)
-    colors, known = texture, weight
+    colors, known = np.ascontiguousarray(texture), np.ascontiguousarray(weight, np.float32)
     if uv_mirror is not None:
-        colors, known = _add_mirrored_side(texture, weight, uv, uv_triangles, uv_mirror, backend)
+        colors, known = _add_mirrored_side(colors, known, uv, uv_triangles, uv_mirror, backend)
     trust = np.minimum(known * 4, 1)  # a weakly seen texel is better than a smooth guess
     filled = cv2.blendLinear(colors, _smooth_guess(colors, known), trust, 1 - trust)
     return _bleed(filled, layout)
@@ -181,7 +181,7 @@ def _smooth_guess(colors: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """:func:`push_pull` of uint8 `colors` at half the resolution, which is enough for what has no detail."""
     size = len(weight)
     guess = push_pull(*_shrunk(colors, weight, max(size // 2, 1)))
-    guess = np.clip(np.rint(guess, out=guess), 0, 255, out=guess).astype(np.uint8)
+    guess = cv2.convertScaleAbs(np.ascontiguousarray(guess))  # rounds to uint8; there are no negative ones
     return cv2.resize(guess, (size, size), interpolation=cv2.INTER_LINEAR)
 
 
@@ -190,31 +190,38 @@ def _shrunk(colors: np.ndarray, weight: np.ndarray, size: int) -> tuple[np.ndarr
     sums = cv2.resize(colors, (size, size), interpolation=cv2.INTER_AREA).astype(np.float32)
     seen = cv2.compare(weight, 0, cv2.CMP_GT)  # colours of unseen texels are black
     seen = cv2.resize(seen, (size, size), interpolation=cv2.INTER_AREA)
-    sums *= (255 / np.maximum(seen, 1).astype(np.float32))[..., None]
-    return sums, cv2.resize(weight, (size, size), interpolation=cv2.INTER_AREA)
+    return _times(sums, 255 / np.maximum(seen, 1).astype(np.float32)), cv2.resize(
+        weight, (size, size), interpolation=cv2.INTER_AREA
+    )
 
 
 def push_pull(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Smooth values everywhere: `values` [H, W, C] where `weight` [H, W] is 1, ever wider averages where it is 0."""
-    height, width = weight.shape
-    if min(height, width) <= 2 or weight.min() >= 1:
-        total = (values * weight[..., None]).sum((0, 1)) / max(float(weight.sum()), 1e-9)
-        return values * weight[..., None] + total * (1 - weight[..., None])
-    sums = cv2.pyrDown(_with_weight(values, weight))
-    coarse_weight = sums[..., -1]
-    coarse = sums[..., :-1] / np.maximum(coarse_weight, 1e-6)[..., None]
-    # A coarse cell with one known texel in its reach is known.
-    coarse = push_pull(coarse, np.minimum(coarse_weight * 4, 1))
-    wide = cv2.pyrUp(coarse, dstsize=(width, height)).reshape(values.shape)
-    return values * weight[..., None] + wide * (1 - weight[..., None])
+    return _filled(_with_weight(values, weight))[..., :-1]
+
+
+def _filled(sums: np.ndarray) -> np.ndarray:
+    """:func:`push_pull` of values times weight, and weight [H, W, C + 1]; the weight becomes 1 everywhere."""
+    height, width = sums.shape[:2]
+    missing = 1 - sums[..., -1]
+    if min(height, width) <= 2 or missing.max() <= 0:
+        total = sums.sum((0, 1))
+        return sums + total / max(float(total[-1]), 1e-9) * missing[..., None]
+    coarse = cv2.pyrDown(sums)
+    # A coarse cell with one known texel in its reach is known: its weight w becomes min(4 w, 1).
+    coarse = _times(coarse, np.minimum(1 / np.maximum(coarse[..., -1], 1e-6), 4))
+    wide = cv2.pyrUp(_filled(coarse), dstsize=(width, height))
+    return cv2.add(sums, _times(wide, missing))
 
 
 def _with_weight(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """`values` [H, W, C] times `weight` [H, W], and `weight` as a last channel: blurring that averages by weight."""
-    both = np.empty((*weight.shape, values.shape[2] + 1), np.float32)
-    np.multiply(values, weight[..., None], out=both[..., :-1])
-    both[..., -1] = weight
-    return both
+    return cv2.merge([_times(values.astype(np.float32, copy=False), weight), weight])
+
+
+def _times(values: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    """`values` [H, W, C] times `factor` [H, W]: numpy takes thrice as long to repeat a factor for few channels."""
+    return cv2.multiply(values, cv2.merge([factor] * values.shape[2])).reshape(values.shape)
 
 
 def _depth_window(projected, triangles, photo_size, backend) -> Window | None:
