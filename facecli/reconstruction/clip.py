@@ -281,7 +281,7 @@ class Clip:
     def _write_animation(self, path: Path, person: int, track: Track, times: np.ndarray) -> None:
         first = self._decoded(track, slice(int(track.visible.argmax()), int(track.visible.argmax()) + 1))
         sampled = self.textures.of(person)
-        mesh = first.mesh(0, None if sampled is None else completed_texture(first, *sampled))
+        mesh = first.mesh(0, None if sampled is None else completed_texture(first, *sampled, self.settings))
         poses = np.full((len(times), 4, 4), np.nan)
         shape = tuple(first.vertices.shape[1:])
 

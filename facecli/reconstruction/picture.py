@@ -117,7 +117,7 @@ def projection(reconstruction: Reconstruction, number: int) -> tuple[np.ndarray,
 def texture_of(frame: Frame, number: int, settings: Settings) -> np.ndarray | None:
     """[S, S, 3] uint8: the model's own texture, else the photograph's, completed where it is hidden."""
     sampled = sampled_texture(frame, number, settings)
-    return None if sampled is None else completed_texture(frame.reconstruction, *sampled)
+    return None if sampled is None else completed_texture(frame.reconstruction, *sampled, settings)
 
 
 def sampled_texture(frame: Frame, number: int, settings: Settings) -> tuple[np.ndarray, np.ndarray | None] | None:
@@ -153,13 +153,15 @@ def texture_size(reconstruction: Reconstruction, number: int) -> int:
     return int(2 ** np.clip(np.rint(np.log2(max(side, 1.0))), 9, 10))
 
 
-def completed_texture(reconstruction: Reconstruction, texture: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
+def completed_texture(
+    reconstruction: Reconstruction, texture: np.ndarray, weight: np.ndarray | None, settings: Settings
+) -> np.ndarray:
     """The sampled `texture` with its hidden parts filled by symmetry and inpainting."""
     if weight is None:
         return texture
     uv, uv_triangles = _layout(reconstruction)
     mirror = None if reconstruction.uv_mirror is None else reconstruction.uv_mirror.numpy(force=True)
-    return complete_texture(texture, weight, uv, uv_triangles, mirror)
+    return complete_texture(texture, weight, uv, uv_triangles, mirror, backend=settings.rasterizer)
 
 
 def _layout(reconstruction: Reconstruction) -> tuple[np.ndarray, np.ndarray]:

@@ -210,6 +210,10 @@ def test_the_rasterizers_agree(cli, astronaut, tmp_path):
             "--texture-size", "256",
         )  # fmt: skip
         assert ran.code == 0, ran.err
-    for name in ("overlay.png", "mesh.png"):
-        pictures = [read_image(tmp_path / backend / "astronaut/face0" / name) for backend in ("numba", "torch")]
-        np.testing.assert_array_equal(*pictures)
+    overlays, textures = (
+        [read_image(tmp_path / backend / "astronaut/face0" / name).astype(int) for backend in ("numba", "torch")]
+        for name in ("overlay.png", "mesh.png")
+    )
+    assert np.abs(overlays[0] - overlays[1]).max() <= 1  # grey levels
+    # Without numba, OpenCV moves pixels about, to 1/32 of a texel.
+    assert (np.abs(textures[0] - textures[1]) > 2).mean() < 0.005
