@@ -54,6 +54,7 @@ def align(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Do again what exists.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a face on stdout.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors.")] = False,
 ) -> None:
     """FFHQ-aligned PNGs of the faces in pictures.
 
@@ -76,4 +77,4 @@ def align(
             overwrite=overwrite,
         )
 
-    report(run, everything, recursive, as_json)
+    report(run, everything, recursive, as_json, quiet)

@@ -102,6 +102,7 @@ def landmarks(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Do again what exists.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a face on stdout.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors.")] = False,
 ) -> None:
     """Landmark files of pictures and videos, in facecli's own form or as another system's code reads them.
 
@@ -126,7 +127,7 @@ def landmarks(
             on_frame=on_frame,
         )
 
-    report(run, everything, recursive, as_json)
+    report(run, everything, recursive, as_json, quiet)
 
 
 def _one_landmarker(landmarker: str | None, mediapipe: bool, fan: bool) -> str:
@@ -176,6 +177,7 @@ def report(
     inputs: Sequence[str],
     recursive: bool,
     as_json: bool,
+    quiet: bool = False,
 ) -> None:
     """Say what becomes of each input, as it does, and leave with the right exit code.
 
@@ -183,7 +185,7 @@ def report(
         run: gives the results; it is handed a function to call after each frame of a video.
     """
     done = skipped = failed = 0
-    with Progress(total=_count(inputs, recursive)) as progress:
+    with Progress(total=_count(inputs, recursive), quiet=quiet) as progress:
         for result in run(progress.frame_done):
             done += bool(result.files) and not result.skipped
             skipped += result.skipped
@@ -191,7 +193,8 @@ def report(
             _report_one(result, as_json)
             progress.input_done()
     counts = [f"{done} done", f"{skipped} there already" if skipped else "", f"{failed} failed" if failed else ""]
-    console.say(", ".join(count for count in counts if count))
+    if not quiet:
+        console.say(", ".join(count for count in counts if count))
     if failed:
         raise typer.Exit(EXIT_SOME_FAILED)
 
