@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from facecli.errors import InputError
+from facecli.io.arrays import write_npz
 
 STANDARD_NAMES = (
     "identity", "expression", "pose", "jaw", "eyes", "eyelids", "texture", "light", "camera", "detail",
@@ -82,13 +83,10 @@ class CodesFile:
 
 def save_codes(path: str | Path, codes: Codes, **extras: np.ndarray) -> None:
     """Write `codes` to an ``.npz``; `extras` are stored under ``extra/<name>``. The file holds no pickles."""
-    from facecli.io.atomic import atomic_write
-
     arrays = {name: value.detach().cpu().numpy() for name, value in codes.values.items()}
     arrays |= {f"extra/{name}": np.asarray(value) for name, value in extras.items()}
     arrays[_HEADER] = np.array([codes.model, codes.family])
-    with atomic_write(path) as temporary, Path(temporary).open("wb") as file:
-        np.savez_compressed(file, **arrays)
+    write_npz(path, arrays)
 
 
 def load_codes(path: str | Path) -> CodesFile:

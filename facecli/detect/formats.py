@@ -18,6 +18,7 @@ import numpy as np
 from facecli.detect.face import Face
 from facecli.detect.landmarks import POINT_SETS, convert, convertible_to
 from facecli.errors import InputError, UsageError
+from facecli.io import arrays as array_files
 from facecli.io.atomic import atomic_write
 from facecli.io.safe_pickle import load_object_npy, load_pickle, load_pickles
 
@@ -101,8 +102,7 @@ def write_npz(path: str | Path, landmarks: Landmarks, *, face_axis: bool = False
     }
     for name, value in landmarks.extras.items():
         arrays[name] = value if name.endswith("_names") else faces(value)
-    with atomic_write(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+    array_files.write_npz(path, arrays)
 
 
 def read_npz(path: str | Path) -> Landmarks:
@@ -149,7 +149,7 @@ def write_smirk_mediapipe(path: str | Path, landmarks: Landmarks) -> None:
     """
     points = landmarks.as_set("mediapipe478")[:, 0].astype(np.float64)
     points[..., 2] /= landmarks.size[0]
-    _write_npy(path, points if landmarks.is_video else points[0])
+    array_files.write_npy(path, points if landmarks.is_video else points[0])
 
 
 def read_smirk_mediapipe(path: str | Path) -> np.ndarray:
@@ -165,7 +165,7 @@ def write_smirk_fan(path: str | Path, landmarks: Landmarks) -> None:
     if landmarks.is_video:
         _write_pickles(path, [_none_if_nan(frame[0]) for frame in points])
     else:
-        _write_npy(path, points[0])
+        array_files.write_npy(path, points[0])
 
 
 def read_smirk_fan(path: str | Path) -> np.ndarray | list[np.ndarray | None]:
@@ -416,11 +416,6 @@ def write_layout(name: str, root: Path, relative: Path, landmarks: Landmarks, *,
 
 
 # --- plain files -----------------------------------------------------------------------------------------------------
-
-
-def _write_npy(path: str | Path, array: np.ndarray) -> None:
-    with atomic_write(path) as temporary, temporary.open("wb") as file:
-        np.save(file, array, allow_pickle=False)
 
 
 def _read_npy(path: str | Path) -> Any:
