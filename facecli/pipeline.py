@@ -98,18 +98,6 @@ def prefetch(items: Iterable[Item], depth: int = 8) -> Iterator[Item]:
         thread.join(timeout=1)
 
 
-def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Lists of up to `size` items."""
-    batch: list[Item] = []
-    for item in items:
-        batch.append(item)
-        if len(batch) >= size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
 # --- ordered parallel maps -------------------------------------------------------------------------------------------
 
 

@@ -210,6 +210,8 @@ class Reconstructor(Protocol):
     """Codes that a person keeps from frame to frame; a video's are held at their median. May be empty."""
     batch_size: int
     """Faces that it encodes at once, unless the user says otherwise: 1 where batching gains nothing."""
+    # A model may also have `code_unit(name, value) -> float | None`: a just noticeable change of a code's numbers, for
+    # codes whose own spread doesn't tell it (a camera). Smoothing opens up at speeds of this a second.
 
     def crop(self, image: np.ndarray, face: Face) -> Crop:
         """The model's crop recipe. `image`: the photograph, RGB uint8 [H, W, 3]."""

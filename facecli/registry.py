@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import importlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -32,7 +33,12 @@ class BrokenPlugin:
 def _discover() -> tuple[dict[str, Plugin], dict[str, BrokenPlugin]]:
     plugins: dict[str, Plugin] = {}
     broken: dict[str, BrokenPlugin] = {}
-    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+    for entry in sorted(entry_points(group=GROUP), key=_precedence):
+        if entry.name in plugins or entry.name in broken:
+            other = _distribution(entry)
+            reason = "there is another plugin of this name, which is used"
+            broken[f"{entry.name} of {other}"] = BrokenPlugin(entry.name, other, reason)
+            continue
         loaded = _load(entry)
         if isinstance(loaded, BrokenPlugin):
             broken[entry.name] = loaded
@@ -41,8 +47,18 @@ def _discover() -> tuple[dict[str, Plugin], dict[str, BrokenPlugin]]:
     return plugins, broken
 
 
+def _precedence(entry: EntryPoint) -> tuple[str, bool, str]:
+    """By name; of two with one name, facecli's own comes first: nobody else can take its place."""
+    distribution = _distribution(entry)
+    return entry.name, distribution != "facecli", distribution
+
+
+def _distribution(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist else "an unknown package"
+
+
 def _load(entry: EntryPoint) -> Plugin | BrokenPlugin:
-    distribution = entry.dist.name if entry.dist else "an unknown package"
+    distribution = _distribution(entry)
     try:
         plugin = entry.load()
     except (Exception, SystemExit) as error:  # whatever a stranger's module does at import, the others go on
@@ -98,16 +114,34 @@ def reconstructor(name: str, **options: Any) -> Reconstructor:
 
 
 def landmarker(name: str, **options: Any) -> Landmarker:
-    """A new landmarker called `name`, whichever plugin offers it."""
-    offering = {key: p for p in plugins().values() for key in p.landmarkers}
+    """A new landmarker called `name`, whichever plugin offers it (of several, the first by name)."""
+    offering: dict[str, Plugin] = {}
+    for offered_by in plugins().values():
+        for key in offered_by.landmarkers:
+            offering.setdefault(key, offered_by)
     if name not in offering:
         raise UsageError(_unknown("landmarker", name, offering))
     return _make(offering[name], offering[name].landmarkers[name], options)
 
 
 def _make(owner: Plugin, target: str, options: dict[str, Any]) -> Any:
-    """Import ``"module:attribute"`` and call it; what fails is the plugin's, and is named so."""
-    return _attribute(owner, target)(**options)
+    """Import ``"module:attribute"`` and call it; what fails is the plugin's, and is named so.
+
+    Raises:
+        UsageError: it doesn't take one of the options.
+        PluginError: it can't be imported or started.
+    """
+    make = _attribute(owner, target)
+    try:
+        return make(**options)
+    except FacecliError:
+        raise
+    except Exception as error:
+        if os.environ.get("FACECLI_DEBUG"):
+            raise
+        if isinstance(error, TypeError) and "unexpected keyword argument" in str(error):
+            raise UsageError(f"{owner.name} doesn't take this option: {_one_line(error)}") from error
+        raise PluginError(f"plugin {owner.name} can't be started: {_one_line(error)}") from error
 
 
 def _attribute(owner: Plugin, target: str) -> Callable[..., Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 
 import torch
 
@@ -16,6 +18,9 @@ FIXED = ("warp", "photo_size")
 """Facts about the picture, not about the face."""
 
 
+Unit = Callable[[torch.Tensor], float | None]
+
+
 class OneEuroFilter:
     """A low-pass filter that opens up when things move: little jitter at rest, little lag in motion.
 
@@ -23,9 +28,13 @@ class OneEuroFilter:
         min_cutoff: Hz; lower is smoother at rest.
         beta: how much speed opens the filter.
         derivative_cutoff: Hz, for the speed's own low-pass.
+        unit: value -> a change of it that is just noticeable; None goes by the spread of its numbers.
     """
 
-    def __init__(self, min_cutoff: float = 1.0, beta: float = 0.3, derivative_cutoff: float = 1.0):
+    def __init__(
+        self, min_cutoff: float = 1.0, beta: float = 0.3, derivative_cutoff: float = 1.0, unit: Unit | None = None
+    ):
+        self.unit = unit
         self.min_cutoff, self.beta, self.derivative_cutoff = min_cutoff, beta, derivative_cutoff
         self._time: float | None = None
         self._value: torch.Tensor | None = None
@@ -52,7 +61,10 @@ class OneEuroFilter:
         return self._value + alpha * (value - self._value)
 
     def _scale(self, value: torch.Tensor) -> float:
-        """Speeds are measured against the value's own spread, so that one `beta` suits pixels and weights."""
+        """Speeds are measured against what is noticeable, so that one `beta` suits pixels and weights."""
+        unit = None if self.unit is None else self.unit(value)
+        if unit:
+            return unit
         if value.numel() < 2:
             return max(float(value.abs().mean()), 1e-6) * 0.05
         return max(float(value.std()), 1e-6) * 0.05
@@ -84,10 +96,11 @@ class CodesSmoother:
 
     Args:
         gap: seconds without the face after which smoothing starts afresh.
+        unit: (name, value) -> a just noticeable change of a code's numbers, or None: the model's `code_unit`.
     """
 
-    def __init__(self, gap: float = 0.5):
-        self.gap = gap
+    def __init__(self, gap: float = 0.5, unit: Callable[[str, torch.Tensor], float | None] | None = None):
+        self.gap, self._unit = gap, unit
         self._filters: dict[str, OneEuroFilter] = {}
         self._last: float | None = None
 
@@ -102,5 +115,6 @@ class CodesSmoother:
 
     def _filter(self, name: str) -> OneEuroFilter:
         if name not in self._filters:
-            self._filters[name] = OneEuroRotationFilter() if name in ROTATIONS else OneEuroFilter()
+            unit = None if self._unit is None else functools.partial(self._unit, name)
+            self._filters[name] = OneEuroRotationFilter() if name in ROTATIONS else OneEuroFilter(unit=unit)
         return self._filters[name]

@@ -142,7 +142,9 @@ class Tally:
         text = str(error)
         console.fail(text if text.startswith(name) else f"{name}: {text}")
         if self.json:
-            console.emit_json({"input": name, "error": text})
+            from facecli.export.face_json import error_record
+
+            console.emit_json(error_record(name, text))
 
     def summary(self, output: Path) -> str:
         """``3 inputs, 4 faces in out (1 was there already; 1 failed)``."""
@@ -178,6 +180,8 @@ class _Report:
         if isinstance(event, InputFailed):
             self._writer.add_error(event.name, str(event.error))
             return
+        if event.problem:
+            self._writer.add_error(event.name, event.problem)
         for entry in entries_of(event, self._model, self._licence):
             self._writer.add(entry)
 

@@ -87,6 +87,14 @@ class FaceTracker:
                 )
         return [int(number) for number in numbers]
 
+    def recognised(self, frame: int, faces: list[Face], appearances: list[np.ndarray]) -> list[bool]:
+        """Which faces are somebody's who was seen lately; nothing is remembered."""
+        lately = [track for track in self.tracks if frame - track.last_frame <= self.patience]
+        return [
+            any(self._cost(track, frame, face, look) < FAR for track in lately)
+            for face, look in zip(faces, appearances, strict=True)
+        ]
+
     def _cost(self, track: Track, frame: int, face: Face, appearance: np.ndarray) -> float:
         """0 (surely the same) to about 2, or FAR where it can't be."""
         unlike = 1 - float(track.appearance @ appearance)

@@ -32,6 +32,23 @@ def write_glb(path: str | Path, mesh: TriangleMesh, *, texture_png: bytes | None
     GlbBuilder(mesh, texture_png).write(path)
 
 
+def read_glb(path: str | Path) -> TriangleMesh:
+    """A GLB that facecli wrote: one mesh, seams split (UV per vertex), metres; of an animation, its mean shape."""
+    import trimesh
+
+    scene = trimesh.load(str(path), process=False)
+    (geometry,) = scene.geometry.values()
+    texture = getattr(getattr(geometry.visual, "material", None), "baseColorTexture", None)
+    uv = getattr(geometry.visual, "uv", None)
+    return TriangleMesh(
+        vertices=np.asarray(geometry.vertices),
+        triangles=np.asarray(geometry.faces),
+        uv=None if uv is None else np.asarray(uv),
+        texture=None if texture is None else np.asarray(texture.convert("RGB")),
+        metres_per_unit=1.0,
+    )
+
+
 class GlbBuilder:
     """A glTF document of one face in one node, to which morph targets and animations can be added.
 

@@ -15,9 +15,10 @@ import numpy as np
 from facecli.codes import Codes
 from facecli.errors import InputError
 from facecli.geometry.mesh import TriangleMesh
+from facecli.io.images import on_white
 from facecli.io.sources import Source, expand_sources
 from facecli.io.video import VideoReader
-from facecli.plugin import Reconstruction
+from facecli.plugin import Reconstruction, Reconstructor
 from facecli.reconstruction.people import People
 from facecli.reconstruction.picture import overlay_of, record_of, texture_of
 from facecli.reconstruction.settings import Settings
@@ -66,8 +67,8 @@ class ReconstructedFace:
 
     @property
     def codes(self) -> Codes:
-        """The model's codes of this face, each [1, ...]."""
-        return self.frame.codes.select(self.number)
+        """The codes of this face, each [1, ...]; smoothed where that was asked for."""
+        return self.frame.mixed.select(self.number)
 
     @property
     def reconstruction(self) -> Reconstruction:
@@ -127,7 +128,7 @@ def reconstruct(
     """
     chosen = Settings(model=model, **settings)
     stream = FaceStream(chosen)
-    mixer = _Mixer(chosen.smooth)
+    mixer = _Mixer(chosen, stream.model)
     try:
         with closing(stream.frames(_frames(_listed(inputs), recursive), mixer)) as frames:
             for frame in frames:
@@ -146,7 +147,11 @@ def _listed(inputs: Input | Iterable[Input]) -> Iterable[Input]:
 def _frames(inputs: Iterable[Input], recursive: bool) -> Iterator[Frame]:
     for number, item in enumerate(inputs):
         if isinstance(item, np.ndarray):
-            yield Frame(f"array {number}", image=item)
+            name = f"array {number}"
+            try:
+                yield Frame(name, image=_rgb(item, name))
+            except InputError as error:
+                yield Frame(name, error=error)
             continue
         for source in expand_sources([str(item)], recursive=recursive):
             if isinstance(source, InputError):
@@ -169,14 +174,35 @@ def _video_frames(source: Source) -> Iterator[Frame]:
 
 
 class _Mixer:
-    """Numbers the people of each video and smooths them."""
+    """A new :class:`People` for each video."""
 
-    def __init__(self, smooth: bool):
-        self._smooth, self._source, self._people = smooth, None, People(smooth)
+    def __init__(self, settings: Settings, model: Reconstructor):
+        self._settings, self._model = settings, model
+        self._source: Any = None
+        self._people: People | None = None
 
     def __call__(self, frame: Frame) -> None:
         if frame.index is None:
             return
-        if frame.origin is not self._source:
-            self._source, self._people = frame.origin, People(self._smooth)
+        if self._people is None or frame.origin is not self._source:
+            self._source, self._people = frame.origin, People(self._settings, self._model)
         self._people(frame)
+
+
+def _rgb(image: np.ndarray, name: str) -> np.ndarray:
+    """Grey, RGBA and 16-bit pictures as RGB uint8 [H, W, 3].
+
+    Raises:
+        InputError: it is no picture.
+    """
+    if image.dtype == np.uint16:
+        image = (image >> 8).astype(np.uint8)
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or 0 in image.shape:
+        raise InputError(name, f"is {image.dtype} {list(image.shape)}, not a picture", "give uint8 [H, W, 3]")
+    if image.ndim == 2:
+        image = image[..., None]
+    if image.shape[2] == 4:
+        return on_white(image)
+    if image.shape[2] not in (1, 3):
+        raise InputError(name, f"has {image.shape[2]} channels", "give uint8 [H, W, 3]")
+    return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))

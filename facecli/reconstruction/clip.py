@@ -7,7 +7,9 @@ the tracker and the smoothing, so that results don't depend on where it was cut)
 
 from __future__ import annotations
 
-import functools
+import contextlib
+import os
+import shutil
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,7 +26,7 @@ from facecli.errors import InputError
 from facecli.export.animation import write_animated_glb
 from facecli.export.face_json import face_record, head_angles, to_jsonable, write_json
 from facecli.geometry.mesh import TriangleMesh
-from facecli.io.atomic import atomic_write
+from facecli.io.atomic import atomic_write, output_error
 from facecli.io.video import SegmentWriter, VideoReader, assemble_video
 from facecli.plugin import Reconstructor
 from facecli.reconstruction.folder import ResultFolder
@@ -78,21 +80,22 @@ class Clip:
         self.problem: str | None = None
         self.note: str | None = None
         self.meshes: dict[int, TriangleMesh] = {}
-        self._people = People(settings.smooth)
+        self._people = People(settings, model)
+        self._chunks: Chunks | None = None
         self._rows: list[dict[str, np.ndarray]] = []
         self._frames: list[tuple[int, int, float]] = []
         self._segment: SegmentWriter | None = None
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
-    def read(self) -> Iterator[Frame]:
-        """All frames: those of whole chunks replayed, the others decoded.
+    def read(self, *, overwrite: bool = False) -> Iterator[Frame]:
+        """All frames: those of whole chunks replayed, the others decoded; with `overwrite` all decoded.
 
         Raises:
-            InputError: it can't be opened.
+            InputError: it can't be opened, or another process is at work on it.
         """
         with VideoReader(self.path) as self.reader:
-            self.folder.resume()
+            self.folder.resume(overwrite=overwrite)
             self._chunks, self.textures = Chunks(self.folder.work), Textures(self.folder.work)
             yield from self._replayed()
             for video_frame in self.reader.frames(start=self._chunks.frame_count):
@@ -210,18 +213,31 @@ class Clip:
         """Puts what was added since the last chunk on disk, for good."""
         if not self._frames:
             return
-        if self._segment is not None:
-            self._segment.close()
-            self._segment = None
-        self.textures.flush()
-        self._chunks.write(self._frames, self._rows)
+        with self._writing():
+            if self._segment is not None:
+                self._segment.close()
+                self._segment = None
+            self.textures.flush()
+            self._chunks.write(self._frames, self._rows)
         self._frames, self._rows = [], []
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Speaks of the folder that the user knows, whichever working file it is that can't be written."""
+        try:
+            yield
+        except OSError as error:
+            raise output_error(self.folder.final, error) from error
 
     def abandon(self) -> None:
         """Stop without a result; whole chunks stay for the next run."""
         if self._segment is not None:
             self._segment.abort()
             self._segment = None
+        if self._chunks is not None and self._chunks.frame_count:
+            self.folder.release()
+        elif self._chunks is not None:
+            self.folder.discard()
 
     # --- at the end --------------------------------------------------------------------------------------------------
 
@@ -237,13 +253,13 @@ class Clip:
         if not people:
             self.folder.discard()
             raise InputError(self.name, f"no face in any of its {len(frames)} frames", "try --confidence 0.2")
-        if "overlay" in self.save:
-            self._write_overlay(frames)
-        for person in people:
-            self._write_person(person, frames)
-        records = functools.partial(self._records, people)
-        self._chunks.forget_segments()
-        self.folder.finish(records())
+        with self._writing():
+            if "overlay" in self.save:
+                self._write_overlay(frames)
+            for person in people:
+                self._write_person(person, frames)
+            self._chunks.forget_segments()
+        self.folder.finish(self._records(), self.problem)
         self._chunks.remove_from(self.folder.final)
         return self.folder.records()
 
@@ -309,7 +325,7 @@ class Clip:
         with torch.inference_mode():
             return self.model.decode(codes)
 
-    def _records(self, people: list[int]) -> Iterator[dict[str, Any]]:
+    def _records(self) -> Iterator[dict[str, Any]]:
         """One record a face and frame, in the order of the frames."""
         files = {
             "mesh": "face{}/mesh.glb" if "glb" in self.save else None,
@@ -478,8 +494,13 @@ class Chunks:
         return Track(codes, visible, arrays["box"], arrays["score"], extras)
 
     def _blank(self, name: str, frame_count: int, like: np.ndarray) -> np.ndarray:
+        """An array of NaN [T, ...] in a file. A disk found full now is an error; found full later, it is a crash."""
         shape = (frame_count, *like.shape[1:])
-        array = np.lib.format.open_memmap(self.work / f"{name}.npy", "w+", like.dtype, shape)
+        path = self.work / f"{name}.npy"
+        array = np.lib.format.open_memmap(path, "w+", like.dtype, shape)
+        if hasattr(os, "posix_fallocate"):
+            with path.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
         array[:] = np.nan
         return array
 
@@ -489,8 +510,6 @@ class Chunks:
 
     def remove_from(self, folder: Path) -> None:
         """The working files, which came along when the folder was put in place."""
-        import shutil
-
         shutil.rmtree(folder / self.work.name, ignore_errors=True)
         shutil.rmtree(folder / Textures.FOLDER, ignore_errors=True)
 

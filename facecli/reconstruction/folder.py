@@ -6,6 +6,7 @@ so the next run can skip it and still print its records.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -14,11 +15,18 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from facecli import __version__
-from facecli.errors import OutputError
-from facecli.io.atomic import TEMPORARY_PREFIX, output_error, replace_folder
+import filelock
 
-RUN_FILE, FACES_FILE = "run.json", "faces.jsonl"
+from facecli import __version__
+from facecli.errors import InputError
+from facecli.io.atomic import TEMPORARY_PREFIX, output_error, remove_leftovers, replace_folder, temporary_name
+
+RUN_FILE, FACES_FILE, LOCK_FILE = "run.json", "faces.jsonl", "lock"
+FILE_KEYS = ("mesh", "overlay", "codes")
+_CHOOSE = "choose another -o"
+
+_swept: set[Path] = set()
+"""Folders that were looked through for what killed runs left: once each is enough."""
 
 
 class ResultFolder:
@@ -26,30 +34,57 @@ class ResultFolder:
 
     Args:
         final: the folder that appears when everything is written.
-        description: what the results depend on (input, its size and time, settings).
+        input: what is told of the input: its path, size and time.
+        settings: what else results depend on; the model among it.
+        resumable: a killed run's working folder is gone on with (videos); else each run makes its own (photographs),
+            and two runs at once don't disturb each other.
     """
 
-    def __init__(self, final: Path, description: dict[str, Any]):
-        self.final, self.description = final, description
-        self.work = final.with_name(f"{TEMPORARY_PREFIX}{_short(final.name)}.work")
+    def __init__(self, final: Path, input: dict[str, Any], settings: dict[str, Any], *, resumable: bool = False):
+        self.final, self.input, self.settings = final, input, settings
+        if resumable:
+            self.work = final.with_name(f"{TEMPORARY_PREFIX}{_short(final.name)}.work")
+        else:
+            self.work = temporary_name(final)
+        self._lock: filelock.FileLock | None = None
 
-    def is_done(self) -> bool:
-        """Whether an earlier run finished it, from the same input with the same settings.
+    # --- what is there -----------------------------------------------------------------------------------------------
+
+    def is_done(self, *, overwrite: bool = False) -> bool:
+        """Whether an earlier run finished it, from the same input with the same settings. With `overwrite`, never.
 
         Raises:
-            OutputError: the folder holds another model's results, or none of ours: nothing is overwritten unasked.
+            InputError: the folder holds something else, which is not ours to replace.
         """
         if not self.final.exists():
             return False
-        made_by = _read_json(self.final / RUN_FILE)
+        made_by = _run_file(self.final)
         if made_by is None:
-            raise OutputError(
-                f"{self.final}: is there already and not of facecli's making (choose another -o, or --overwrite)"
-            )
-        old, new = (made["settings"]["model"] for made in (made_by, self.description))
+            name = self.input.get("path", self.final.name)
+            raise InputError(name, f"{self.final} is there already and is not of facecli's making", _CHOOSE)
+        if overwrite:
+            return False
+        self._check_ours(made_by)
+        return self._same_input(made_by["input"]) and made_by["settings"] == self.settings
+
+    def _check_ours(self, made_by: dict[str, Any]) -> None:
+        """Refuses to replace what was made by another model, or of another input."""
+        name, mend = self.input.get("path", self.final.name), f"{_CHOOSE}, or --overwrite"
+        old, new = made_by["settings"].get("model"), self.settings["model"]
         if old != new:
-            raise OutputError(f"{self.final}: holds results of the model {old} (choose another -o, or --overwrite)")
-        return made_by["input"] == self.description["input"] and made_by["settings"] == self.description["settings"]
+            raise InputError(name, f"{self.final} holds results of the model {old}", mend)
+        theirs = made_by["input"]
+        if theirs.get("path") != self.input.get("path") and not self._same_input(theirs):
+            raise InputError(name, f"{self.final} holds results of {theirs.get('path')}", mend)
+
+    def _same_input(self, other: dict[str, Any]) -> bool:
+        """A file that was moved with its results is the same; one that was edited isn't."""
+        return {**other, "path": None} == {**self.input, "path": None}
+
+    @property
+    def problem(self) -> str | None:
+        """What was wrong with the finished input: a video that ended before its end."""
+        return (_run_file(self.final) or {}).get("problem")
 
     def records(self) -> Iterator[dict[str, Any]]:
         """The finished records, with paths as the caller sees them."""
@@ -57,42 +92,80 @@ class ResultFolder:
             for line in lines:
                 yield with_paths(json.loads(line), self.final)
 
+    # --- making it ---------------------------------------------------------------------------------------------------
+
     def begin(self) -> Path:
         """An empty working folder."""
-        try:
+        _sweep(self.final.parent)
+        with self._writing():
             shutil.rmtree(self.work, ignore_errors=True)
             self.work.mkdir(parents=True)
-        except OSError as error:
-            raise output_error(self.final, error) from error
         return self.work
 
-    def resume(self) -> bool:
-        """Whether the working folder of an interrupted run of the same kind is there (else a new one is made)."""
-        if _read_json(self.work / RUN_FILE) == self.stamp():
-            return True
-        self.begin()
-        self._write_stamp()
+    def resume(self, *, overwrite: bool = False) -> bool:
+        """Whether the working folder of an interrupted run of the same kind is there; else a new one is made.
+
+        Raises:
+            InputError: another process is at work in it.
+        """
+        _sweep(self.final.parent)
+        with self._writing():
+            self.work.mkdir(parents=True, exist_ok=True)
+            self._lock = filelock.FileLock(self.work / LOCK_FILE)
+            try:
+                self._lock.acquire(timeout=0)
+            except filelock.Timeout:
+                self._lock = None
+                name = self.input.get("path", self.final.name)
+                raise InputError(name, "another facecli is at work on it", f"wait for it, or {_CHOOSE}") from None
+            if not overwrite and _read_json(self.work / RUN_FILE) == self._stamp():
+                return True
+            for entry in self.work.iterdir():
+                if entry.name != LOCK_FILE:
+                    shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            self._write_stamp()
         return False
 
-    def stamp(self) -> dict[str, Any]:
-        return {"facecli": __version__, **self.description}
-
-    def finish(self, records: Iterable[dict[str, Any]]) -> None:
+    def finish(self, records: Iterable[dict[str, Any]], problem: str | None = None) -> None:
         """Write the records (paths relative to the folder) and put the folder in its place."""
-        try:
-            with (self.work / FACES_FILE).open("w", encoding="utf-8") as file:
+        with self._writing():
+            with (self.work / FACES_FILE).open("w", encoding="utf-8", errors="backslashreplace") as file:
                 for record in records:
                     file.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
-            self._write_stamp()
+            self._write_stamp(problem)
+            self.release()
+            (self.work / LOCK_FILE).unlink(missing_ok=True)
             replace_folder(self.work, self.final)
+
+    def discard(self) -> None:
+        self.release()
+        shutil.rmtree(self.work, ignore_errors=True)
+
+    def release(self) -> None:
+        """Let another run go on with the working folder."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise output_error(self.final, error) from error
 
-    def discard(self) -> None:
-        shutil.rmtree(self.work, ignore_errors=True)
+    def _stamp(self) -> dict[str, Any]:
+        return {"facecli": __version__, "input": self.input, "settings": self.settings}
 
-    def _write_stamp(self) -> None:
-        (self.work / RUN_FILE).write_text(json.dumps(self.stamp(), indent=2, ensure_ascii=False) + "\n", "utf-8")
+    def _write_stamp(self, problem: str | None = None) -> None:
+        stamp = self._stamp() | ({"problem": problem} if problem else {})
+        text = json.dumps(stamp, indent=2, ensure_ascii=False) + "\n"
+        (self.work / RUN_FILE).write_text(text, "utf-8", errors="backslashreplace")
+
+
+def with_paths(record: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The record with its files' paths below `folder`."""
+    return {key: str(folder / value) if key in FILE_KEYS and value else value for key, value in record.items()}
 
 
 def _short(name: str) -> str:
@@ -101,12 +174,17 @@ def _short(name: str) -> str:
     return name if len(encoded) <= 200 else hashlib.sha256(encoded).hexdigest()[:32]
 
 
-FILE_KEYS = ("mesh", "overlay", "codes")
+def _sweep(folder: Path) -> None:
+    if folder not in _swept:
+        _swept.add(folder)
+        remove_leftovers(folder)
 
 
-def with_paths(record: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The record with its files' paths below `folder`."""
-    return {key: str(folder / value) if key in FILE_KEYS and value else value for key, value in record.items()}
+def _run_file(folder: Path) -> dict[str, Any] | None:
+    """The folder's run.json, if it is one of ours."""
+    made_by = _read_json(folder / RUN_FILE)
+    ours = made_by is not None and all(isinstance(made_by.get(key), dict) for key in ("input", "settings"))
+    return made_by if ours else None
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from facecli.errors import FacecliError
 from facecli.export.face_json import head_angles
+from facecli.export.glb import read_glb
 from facecli.export.obj import read_obj
 from facecli.export.report import ReportEntry
 from facecli.geometry.mesh import TriangleMesh
@@ -37,7 +38,7 @@ def entries_of(event: InputDone, model: str, licence: str) -> Iterator[ReportEnt
             picture=picture,
             overlay=picture if overlay is None else overlay,
             mesh=event.meshes.get(number) or _mesh(folder),
-            glb=glb if event.video and number in event.meshes and glb.exists() else None,
+            glb=glb if event.video and glb.exists() else None,
             facts=_facts(record, model, licence),
             video=video if event.video and video.exists() else None,
             files={name: folder / name for name in LINKED if (folder / name).exists()},
@@ -75,7 +76,10 @@ def _video_pictures(event: InputDone, frame: int) -> tuple[np.ndarray | None, np
 
 
 def _mesh(folder: Path) -> TriangleMesh | None:
-    return read_obj(folder / "mesh.obj") if (folder / "mesh.obj").exists() else None
+    """The mesh of an earlier run."""
+    if (folder / "mesh.obj").exists():
+        return read_obj(folder / "mesh.obj")
+    return read_glb(folder / "mesh.glb") if (folder / "mesh.glb").exists() else None
 
 
 def _face_json(folder: Path) -> dict[str, Any]:

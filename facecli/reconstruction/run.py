@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ import numpy as np
 
 from facecli.errors import FacecliError, InputError
 from facecli.geometry.mesh import TriangleMesh
-from facecli.io.atomic import remove_leftovers
 from facecli.io.sources import OutputNames, Source
 from facecli.pipeline import cpu_count, parallel_map
 from facecli.reconstruction.clip import Clip
@@ -101,7 +100,6 @@ def reconstruct_files(
         UsageError, PluginError, MissingAssetError: the model can't be had.
     """
     stream = FaceStream(settings)
-    remove_leftovers(output)
     clips: set[Clip] = set()
     try:
         frames = _frames(sources, output, settings, stream, overwrite, clips)
@@ -131,15 +129,16 @@ def _frames(
             continue
         video = source.kind == "video"
         try:
-            folder = ResultFolder(output / names.claim(source), _description(source, settings))
-            if not overwrite and folder.is_done():
+            fingerprint = settings.fingerprint(video)
+            folder = ResultFolder(output / names.claim(source), _input(source), fingerprint, resumable=video)
+            if folder.is_done(overwrite=overwrite):
                 yield Frame(source.name, _Finished(source, folder), skip=True)
             elif source.kind == "codes":
                 raise InputError(source.name, "is a file of codes, not a picture or video")
             elif video:
                 clip = Clip(source.name, source.path, folder, settings, stream.model)
                 clips.add(clip)
-                yield from clip.read()
+                yield from clip.read(overwrite=overwrite)
                 yield Frame(source.name, _ClipEnd(clip), skip=True)
             else:
                 yield Frame(source.name, _Photograph(source, folder), path=str(source.path))
@@ -147,15 +146,13 @@ def _frames(
             yield Frame(source.name, error=error)
 
 
-def _description(source: Source, settings: Settings) -> dict[str, Any]:
-    """What a result depends on. A missing file is told when it is read."""
-    video = source.kind == "video"
-    try:
+def _input(source: Source) -> dict[str, Any]:
+    """By what an input is known again. A missing file is told when it is read."""
+    known: dict[str, Any] = {"path": str(source.path.absolute()), "name": source.path.name}
+    with suppress(OSError):
         status = source.path.stat()
-        state = {"size": status.st_size, "modified_ns": status.st_mtime_ns}
-    except OSError:
-        state = {}
-    return {"input": {"name": source.path.name, **state}, "settings": settings.fingerprint(video)}
+        known |= {"size": status.st_size, "modified_ns": status.st_mtime_ns}
+    return known
 
 
 def _mix(frame: Frame) -> None:
@@ -169,7 +166,7 @@ def _write(settings: Settings):
     def write(frame: Frame):
         if isinstance(frame.origin, Clip) and not frame.skip:
             if frame.error:  # the frame stays in the video, without a face
-                frame.faces, frame.people, frame.codes = [], [], None
+                frame.drop_faces()
             return frame.origin.render(frame)
         if frame.error or frame.skip:
             return None
@@ -196,7 +193,13 @@ def _events(frame: Frame, value: Any, error: FacecliError | None, clips: set[Cli
     if isinstance(origin, _Finished):
         source, folder = origin.source, origin.folder
         yield InputDone(
-            source.name, source.path, folder.final, folder.records(), video=source.kind == "video", skipped=True
+            source.name,
+            source.path,
+            folder.final,
+            folder.records(),
+            video=source.kind == "video",
+            skipped=True,
+            problem=folder.problem,
         )
     elif isinstance(origin, _ClipEnd):
         clips.discard(origin.clip)
@@ -204,6 +207,9 @@ def _events(frame: Frame, value: Any, error: FacecliError | None, clips: set[Cli
     elif isinstance(origin, Clip):
         if frame.error or error:
             yield InputFailed(f"{frame.name}: frame {frame.index}", frame.error or error)
+        if error:  # drawing failed; the frame itself is as good as any
+            frame.drop_faces()
+            value = origin.render(frame)
         origin.add(frame, value)
         yield FrameDone(frame.name, frame.index, origin.frame_count_hint)
     elif frame.error or error:

@@ -29,7 +29,7 @@ class Settings:
 
     Args:
         save: what to write, keys of :data:`SAVE_CHOICES`; empty means the defaults for each kind of source.
-        faces: ``"all"``, ``"largest"`` or a number.
+        faces: ``"all"``, ``"largest"`` or a number (as an int or in words).
         landmarker: another one than the model's own.
         confidence: detector's threshold; None leaves the model's own.
         texture_size: side of the texture in pixels; 0 chooses by the face's size in the photograph.
@@ -39,7 +39,7 @@ class Settings:
 
     model: str = "mediapipe"
     save: tuple[str, ...] = ()
-    faces: str = "all"
+    faces: str | int = "all"
     landmarker: str | None = None
     confidence: float | None = None
     device: str = "auto"
@@ -53,7 +53,8 @@ class Settings:
         unknown = [word for word in self.save if word not in SAVE_CHOICES]
         if unknown:
             raise UsageError(f"can't save {', '.join(unknown)}; choose from {', '.join(SAVE_CHOICES)} or all")
-        if self.faces not in ("all", "largest") and not (self.faces.isdigit() and int(self.faces) > 0):
+        object.__setattr__(self, "faces", str(self.faces))
+        if self.faces not in ("all", "largest") and not (self.faces.isdecimal() and int(self.faces) > 0):
             raise UsageError(f"--faces is all, largest or a number, not {self.faces!r}")
         if self.confidence is not None and not 0 < self.confidence <= 1:
             raise UsageError(f"--confidence lies between 0 and 1, not at {self.confidence}")
@@ -73,8 +74,15 @@ class Settings:
             "faces": self.faces,
             "save": sorted(self.saves(video)),
             "texture_size": self.texture_size,
-            "smooth": self.smooth,
+            **({"smooth": self.smooth} if video else {}),
         }
+
+    @property
+    def most_faces(self) -> int | None:
+        """The number of faces that are kept, None for all."""
+        if self.faces == "all":
+            return None
+        return 1 if self.faces == "largest" else int(self.faces)
 
 
 def parse_save(words: list[str]) -> tuple[str, ...]:

@@ -54,6 +54,19 @@ class Frame:
     mixed: Codes | None = None
     reconstruction: Reconstruction | None = None
 
+    def keep_faces(self, numbers: list[int]) -> None:
+        """Goes on with the faces `numbers` alone, in this order. Before decoding."""
+        self.faces = [self.faces[number] for number in numbers]
+        self.crops = [self.crops[number] for number in numbers if self.crops]
+        self.appearances = [self.appearances[number] for number in numbers if self.appearances]
+        if self.codes is not None:
+            self.codes = self.mixed = self.codes.select(numbers) if numbers else None
+
+    def drop_faces(self) -> None:
+        """Goes on without its faces, which something is wrong with."""
+        self.faces, self.crops, self.people, self.appearances = [], [], [], []
+        self.codes = self.mixed = self.reconstruction = None
+
 
 Mixer = Callable[[Frame], None]
 """Called for each frame in order, between encoding and decoding: sets `people` and `mixed`."""
@@ -69,7 +82,8 @@ class FaceStream:
     def __init__(self, settings: Settings):
         self.settings = settings
         self.plugin = registry.plugin(settings.model)
-        self.model: Reconstructor = registry.reconstructor(settings.model, device=choose_device(settings.device))
+        self.device = choose_device(settings.device)
+        self.model: Reconstructor = registry.reconstructor(settings.model, device=self.device)
         self.batch_size = settings.batch_size or self.model.batch_size
         self._lock = threading.Lock()
         self._local = threading.local()
@@ -104,6 +118,7 @@ class FaceStream:
         options = dict(self.model.landmarker_options) if self.settings.landmarker is None else {}
         if self.settings.confidence is not None:
             options["confidence"] = self.settings.confidence
+        options["device"] = self.device
         return registry.landmarker(self.settings.landmarker or self.model.landmarker, **options)
 
     def _find(self, frame: Frame) -> Frame:
@@ -112,7 +127,8 @@ class FaceStream:
         if frame.image is None:
             frame.image = read_image(frame.path)
         faces = self._landmarker().detect([frame.image])[0]
-        frame.faces = largest_first(faces, self.settings.faces)
+        # Of a video's faces those of the same people are kept, which only the mixer can tell.
+        frame.faces = largest_first(faces, self.settings.faces if frame.index is None else "all")
         frame.crops = [self.model.crop(frame.image, face) for face in frame.faces]
         return frame
 

@@ -101,6 +101,11 @@ class MediaPipeReconstructor:
         size = np.clip([IRIS_DIAMETER_MM / iris_diameter(surface)], *PLAUSIBLE_SIZES)
         return surface, size, pose, camera, crop.warp, np.array(crop.photo_size)
 
+    @staticmethod
+    def code_unit(name: str, value: torch.Tensor) -> float | None:
+        """Of the camera, a hundredth of the face's height in pixels."""
+        return 1.5 * float(value[0, 0]) if name == "camera" else None
+
     def decode(self, codes: Codes) -> Reconstruction:
         """Meshes in millimetres, landing on the photograph's landmarks."""
         surface, size, camera = codes["surface"], codes["size"][:, None], codes["camera"]

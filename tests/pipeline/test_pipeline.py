@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from facecli.errors import InputError, OutputError
-from facecli.pipeline import batched, parallel_map, prefetch
+from facecli.pipeline import parallel_map, prefetch
 
 
 def double(x):
@@ -117,10 +117,6 @@ def test_prefetch_hands_on_errors_and_ends_its_thread():
     next(endless)
     endless.close()
     assert not any(t.name == "facecli-prefetch" and t.is_alive() for t in threading.enumerate())
-
-
-def test_batched():
-    assert list(batched(range(5), 2)) == [[0, 1], [2, 3], [4]]
 
 
 def test_workers_do_not_outlive_a_killed_parent(tmp_path):

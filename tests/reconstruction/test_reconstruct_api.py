@@ -46,6 +46,35 @@ def test_arrays_lists_and_errors(astronaut, tmp_path):
     assert list(facecli.reconstruct(np.zeros((64, 64, 3), np.uint8))) == []
     with pytest.raises(UsageError, match="unknown model"):
         list(facecli.reconstruct(image, model="nobody"))
+    with pytest.raises(UsageError, match="--faces"):
+        list(facecli.reconstruct(image, faces=0))
+    assert len(list(facecli.reconstruct(image, faces=1))) == 1
+
+
+def test_arrays_of_other_kinds(astronaut):
+    image = facecli.read_image(astronaut)
+    rgba = np.dstack([image, np.full(image.shape[:2], 255, np.uint8)])
+    (expected,) = facecli.reconstruct(image)
+    for other in (rgba, image.astype(np.uint16) * 257):
+        (face,) = facecli.reconstruct(other)
+        np.testing.assert_allclose(face.box, expected.box)
+        np.testing.assert_array_equal(face.mesh.texture, expected.mesh.texture)
+    (grey,) = facecli.reconstruct(image.mean(2).astype(np.uint8))
+    assert grey.mesh.texture.std(2).max() <= 1
+    for wrong in (image / 255, np.zeros((0, 0, 3), np.uint8), np.zeros((5, 5, 2), np.uint8), np.zeros(7, np.uint8)):
+        with pytest.raises(InputError, match="array 0"):
+            list(facecli.reconstruct(wrong))
+
+
+def test_smoothed_codes_are_those_of_the_mesh(media):
+    from facecli import registry
+
+    model = registry.reconstructor("mediapipe")
+    for number, face in enumerate(facecli.reconstruct(media / "dafoe.mp4", smooth=True)):
+        decoded = model.decode(face.codes)
+        np.testing.assert_allclose(decoded.vertices[0], face.reconstruction.vertices[0], atol=1e-4)
+        if number == 5:
+            break
 
 
 def test_landmarks_and_models(astronaut):

@@ -1,7 +1,10 @@
 """`facecli reconstruct` on photographs, as a user runs it."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -167,14 +170,7 @@ def test_a_list_on_standard_input(cli, astronaut, tmp_path):
     assert [("error" in record) for record in lines(ran)] == [False, True]
 
 
-def test_foreign_and_unwritable_folders_are_left_alone(cli, astronaut, tmp_path):
-    theirs = tmp_path / "out/astronaut"
-    theirs.mkdir(parents=True)
-    (theirs / "diary.txt").write_text("dear")
-    ran = cli("reconstruct", astronaut, "-o", tmp_path / "out", "--save", "codes")
-    assert ran.code == 1
-    assert "not of facecli's making" in ran.err
-    assert (theirs / "diary.txt").read_text() == "dear"
+def test_an_unwritable_output_folder_is_one_line(cli, astronaut, tmp_path):
     (tmp_path / "file").touch()
     ran = cli("reconstruct", astronaut, "-o", tmp_path / "file")
     assert ran.code == 1
@@ -190,6 +186,7 @@ def test_foreign_and_unwritable_folders_are_left_alone(cli, astronaut, tmp_path)
         (["--landmarker", "nobody"], 2, "unknown landmarker"),
         (["--save", "obj,fbx"], 2, "can't save fbx"),
         (["--faces", "some"], 2, "--faces"),
+        (["--faces", "²"], 2, "--faces"),
         (["--confidence", "7"], 2, "--confidence"),
         (["--device", "cuda:99"], 2, "cuda:99"),
         (["--rasterizer", "crayon"], 2, "crayon"),
@@ -217,3 +214,58 @@ def test_the_rasterizers_agree(cli, astronaut, tmp_path):
     assert np.abs(overlays[0] - overlays[1]).max() <= 1  # grey levels
     # Without numba, OpenCV moves pixels about, to 1/32 of a texel.
     assert (np.abs(textures[0] - textures[1]) > 2).mean() < 0.005
+
+
+def test_what_is_not_ours_is_never_replaced(cli, astronaut, tmp_path):
+    theirs = tmp_path / "out/astronaut"
+    theirs.mkdir(parents=True)
+    (theirs / "diary.txt").write_text("dear")
+    (theirs / "run.json").write_text("{}")
+    shutil.copy(astronaut, tmp_path / "b.png")
+    for words in ([], ["--overwrite"]):
+        ran = cli("reconstruct", astronaut, tmp_path / "b.png", "-o", tmp_path / "out", "--save", "codes", *words)
+        assert ran.code == 1
+        assert len(ran.errors) == 1
+        assert "--overwrite" not in ran.err
+        assert (theirs / "diary.txt").exists()
+        assert (tmp_path / "out/b/face0/codes.npz").exists()  # the others are done
+
+
+def test_results_of_another_picture_or_model_are_kept(cli, astronaut, tmp_path):
+    for folder, degrees in (("one", 0), ("two", 5)):
+        (tmp_path / folder).mkdir()
+        Image.open(astronaut).rotate(degrees).save(tmp_path / folder / "x.png")
+    words = ["-o", tmp_path / "out", "--save", "codes"]
+    assert cli("reconstruct", tmp_path / "one/x.png", *words).code == 0
+    kept = (tmp_path / "out/x/face0/codes.npz").read_bytes()
+    ran = cli("reconstruct", tmp_path / "two/x.png", *words)
+    assert ran.code == 1
+    assert "holds results of" in ran.err
+    assert (tmp_path / "out/x/face0/codes.npz").read_bytes() == kept
+    assert cli("reconstruct", tmp_path / "two/x.png", *words, "--overwrite").code == 0
+    assert (tmp_path / "out/x/face0/codes.npz").read_bytes() != kept
+    shutil.move(tmp_path / "two", tmp_path / "moved")  # keeps size and time: the same picture
+    assert "1 done before" in cli("reconstruct", tmp_path / "moved/x.png", *words).err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="such names are POSIX's")
+def test_names_that_are_no_text(cli, astronaut, tmp_path):
+    name = os.fsencode(tmp_path) + b"/bad\xff.png"
+    shutil.copy(astronaut, name)
+    ran = cli("reconstruct", os.fsdecode(name), "-o", tmp_path / "out", "--save", "json", "--json")
+    assert ran.code == 0, ran.err
+    (record,) = lines(ran)
+    assert os.fsencode(record["input"]) == name
+    assert "1 done before" in cli("reconstruct", os.fsdecode(name), "-o", tmp_path / "out", "--save", "json").err
+
+
+def test_two_runs_at_once_do_not_disturb_each_other(astronaut, tmp_path):
+    for number in range(12):
+        shutil.copy(astronaut, tmp_path / f"{number}.png")
+    words = ["reconstruct", str(tmp_path / "*.png"), "-o", str(tmp_path / "out"), "--save", "codes,glb", "-q"]
+    runs = [subprocess.Popen([sys.executable, "-m", "facecli", *words], stderr=subprocess.PIPE) for _ in range(2)]
+    for run in runs:
+        _, words_said = run.communicate(timeout=120)
+        assert (run.returncode, words_said) == (0, b"")
+    assert len(list((tmp_path / "out").glob("*/face0/mesh.glb"))) == 12
+    assert not list((tmp_path / "out").glob(".facecli*"))

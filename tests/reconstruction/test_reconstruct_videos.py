@@ -219,3 +219,76 @@ def test_overlay_of_an_odd_sized_video(cli, tmp_path):
     assert ran.code == 0, ran.err
     with VideoReader(tmp_path / "out/odd/overlay.mp4") as overlay:
         assert sum(1 for _ in overlay) == 5
+
+
+def test_a_frame_that_cannot_be_drawn_stays_in_the_video(cli, clip, tmp_path, monkeypatch):
+    from facecli.reconstruction import clip as module
+
+    honest = module.overlay_of
+
+    def sometimes(frame, *rest):
+        if frame.faces and frame.index in (4, 8):
+            raise ValueError("no paint left")
+        return honest(frame, *rest)
+
+    monkeypatch.setattr(module, "overlay_of", sometimes)
+    ran = cli("reconstruct", clip, "-o", tmp_path, "--save", "overlay,codes", "--json")
+    assert ran.code == 1
+    assert len(ran.errors) == 2
+    assert all("no paint left" in line and "frame" in line for line in ran.errors)
+    with VideoReader(tmp_path / "wander/overlay.mp4") as overlay:
+        assert sum(1 for _ in overlay) == 40
+    seen = np.isfinite(load_codes(tmp_path / "wander/face0/codes.npz").codes["size"][:, 0].numpy())
+    np.testing.assert_array_equal(np.flatnonzero(~seen), [4, 8, *range(15, 20)])
+
+
+def test_the_same_people_are_kept(cli, media, tmp_path):
+    photo = Image.open(media / "two_people.jpg").convert("RGB").resize((768, 344))
+    left, right = photo.crop((0, 0, 384, 344)), photo.crop((384, 0, 768, 344))
+    path = tmp_path / "two.mp4"
+    with VideoWriter(path, (768, 344), None) as writer:
+        for number in range(10):  # who is larger changes
+            frame = Image.new("RGB", (768, 344))
+            for part, x, larger in ((left, 0, number % 2), (right, 384, not number % 2)):
+                size = (384, 344) if larger else (340, 305)
+                frame.paste(part.resize(size), (x, 0))
+            writer.write(np.asarray(frame))
+    ran = cli("reconstruct", path, "-o", tmp_path / "out", "--save", "codes", "--json", "--faces", "largest")
+    records = lines(ran)
+    assert [record["face"] for record in records] == [0] * 10
+    assert len({record["box"][0] < 384 for record in records}) == 1
+
+
+def test_only_one_run_works_on_a_video(cli, long_clip, tmp_path):
+    words = ["reconstruct", str(long_clip), "--save", "codes", "-q", "-o", str(tmp_path)]
+    run = subprocess.Popen([sys.executable, "-m", "facecli", *words], stderr=subprocess.PIPE)
+    for _ in range(600):
+        if (tmp_path / ".facecli-long.work/lock").exists() or run.poll() is not None:
+            break
+        time.sleep(0.02)
+    ran = cli(*words)
+    assert ran.code == 1
+    assert "another facecli is at work on it" in ran.err
+    assert run.wait(60) == 0
+    assert "1 done before" in cli(*words[:-3], "-o", str(tmp_path)).err
+
+
+def test_a_second_run_says_again_what_was_wrong_and_shows_all_again(cli, clip, tmp_path):
+    cut = tmp_path / "cut.mkv"
+    with av.open(str(clip)) as source, av.open(str(cut), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                target.mux(packet)
+    content = cut.read_bytes()
+    cut.write_bytes(content[: int(len(content) * 0.7)])
+    pages = []
+    for _ in range(2):
+        ran = cli("reconstruct", cut, "-o", tmp_path / "out", "--report", "--save", "glb,json")
+        assert ran.code == 1
+        assert "ends after" in ran.err
+        page = (tmp_path / "out/report.html").read_text()
+        assert "ends after" in page
+        pages.append(page.count("<canvas class=face3d"))
+    assert pages == [1, 1]
