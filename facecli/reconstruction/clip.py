@@ -7,7 +7,6 @@ the tracker and the smoothing, so that results don't depend on where it was cut)
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 from collections import defaultdict
@@ -26,7 +25,7 @@ from facecli.errors import InputError
 from facecli.export.animation import write_animated_glb
 from facecli.export.face_json import face_record, head_angles, to_jsonable, write_json
 from facecli.geometry.mesh import TriangleMesh
-from facecli.io.atomic import atomic_write, output_error
+from facecli.io.arrays import write_npz
 from facecli.io.video import SegmentWriter, VideoReader, assemble_video
 from facecli.plugin import Reconstructor
 from facecli.reconstruction.folder import ResultFolder
@@ -188,10 +187,11 @@ class Clip:
     def _add_overlay(self, overlay: np.ndarray | None) -> None:
         if overlay is None:
             return
-        if self._segment is None:
-            height, width = overlay.shape[:2]
-            self._segment = SegmentWriter(self._chunks.segment_part, (width, height), self.reader.average_rate)
-        self._segment.write(overlay)
+        with self.folder.writing():
+            if self._segment is None:
+                height, width = overlay.shape[:2]
+                self._segment = SegmentWriter(self._chunks.segment_part, (width, height), self.reader.average_rate)
+            self._segment.write(overlay)
 
     def _row(self, frame: Frame, number: int) -> dict[str, Any]:
         face = frame.faces[number]
@@ -213,21 +213,13 @@ class Clip:
         """Puts what was added since the last chunk on disk, for good."""
         if not self._frames:
             return
-        with self._writing():
+        with self.folder.writing():
             if self._segment is not None:
                 self._segment.close()
                 self._segment = None
             self.textures.flush()
             self._chunks.write(self._frames, self._rows)
         self._frames, self._rows = [], []
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Speaks of the folder that the user knows, whichever working file it is that can't be written."""
-        try:
-            yield
-        except OSError as error:
-            raise output_error(self.folder.final, error) from error
 
     def abandon(self) -> None:
         """Stop without a result; whole chunks stay for the next run."""
@@ -253,7 +245,7 @@ class Clip:
         if not people:
             self.folder.discard()
             raise InputError(self.name, f"no face in any of its {len(frames)} frames", "try --confidence 0.2")
-        with self._writing():
+        with self.folder.writing():
             if "overlay" in self.save:
                 self._write_overlay(frames)
             for person in people:
@@ -443,8 +435,7 @@ class Chunks:
         }
         if rows:
             arrays |= {name: np.array([row[name] for row in rows]) for name in rows[0] if all(name in r for r in rows)}
-        with atomic_write(self._path(self._count)) as temporary, temporary.open("wb") as file:
-            np.savez(file, **arrays)
+        write_npz(self._path(self._count), arrays, compressed=False)
         self._count += 1
         self.frame_count += len(frames)
 
@@ -535,8 +526,7 @@ class Textures:
 
     def flush(self) -> None:
         for person, arrays in self._new.items():
-            with atomic_write(self._path(person)) as temporary, temporary.open("wb") as file:
-                np.savez(file, **arrays)
+            write_npz(self._path(person), arrays, compressed=False)
         self._new = {}
 
     def of(self, person: int) -> tuple[np.ndarray, np.ndarray | None] | None:

@@ -18,7 +18,7 @@ from typing import Any
 import filelock
 
 from facecli import __version__
-from facecli.errors import InputError
+from facecli.errors import InputError, OutputError
 from facecli.io.atomic import TEMPORARY_PREFIX, output_error, remove_leftovers, replace_folder, temporary_name
 
 RUN_FILE, FACES_FILE, LOCK_FILE = "run.json", "faces.jsonl", "lock"
@@ -97,7 +97,7 @@ class ResultFolder:
     def begin(self) -> Path:
         """An empty working folder."""
         _sweep(self.final.parent)
-        with self._writing():
+        with self.writing():
             shutil.rmtree(self.work, ignore_errors=True)
             self.work.mkdir(parents=True)
         return self.work
@@ -109,7 +109,7 @@ class ResultFolder:
             InputError: another process is at work in it.
         """
         _sweep(self.final.parent)
-        with self._writing():
+        with self.writing():
             self.work.mkdir(parents=True, exist_ok=True)
             self._lock = filelock.FileLock(self.work / LOCK_FILE)
             try:
@@ -128,7 +128,7 @@ class ResultFolder:
 
     def finish(self, records: Iterable[dict[str, Any]], problem: str | None = None) -> None:
         """Write the records (paths relative to the folder) and put the folder in its place."""
-        with self._writing():
+        with self.writing():
             with (self.work / FACES_FILE).open("w", encoding="utf-8", errors="backslashreplace") as file:
                 for record in records:
                     file.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
@@ -148,11 +148,14 @@ class ResultFolder:
             self._lock = None
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
+    def writing(self) -> Iterator[None]:
+        """Failed writes in here are told by the folder's final name, which the user knows."""
         try:
             yield
         except OSError as error:
             raise output_error(self.final, error) from error
+        except OutputError as error:
+            raise OutputError(str(error).replace(str(self.work), str(self.final))) from error
 
     def _stamp(self) -> dict[str, Any]:
         return {"facecli": __version__, "input": self.input, "settings": self.settings}

@@ -180,7 +180,8 @@ def _write_photograph(frame: Frame, folder: ResultFolder, settings: Settings) ->
         raise InputError(frame.name, NO_FACE, NO_FACE_MEND)
     work = folder.begin()
     try:
-        results = write_picture(frame, work, settings)
+        with folder.writing():
+            results = write_picture(frame, work, settings)
         folder.finish(result.record for result in results)
     except BaseException:
         folder.discard()
@@ -202,8 +203,9 @@ def _events(frame: Frame, value: Any, error: FacecliError | None, clips: set[Cli
             problem=folder.problem,
         )
     elif isinstance(origin, _ClipEnd):
+        event = _finished_clip(origin.clip)
         clips.discard(origin.clip)
-        yield _finished_clip(origin.clip)
+        yield event
     elif isinstance(origin, Clip):
         if frame.error or error:
             yield InputFailed(f"{frame.name}: frame {frame.index}", frame.error or error)
