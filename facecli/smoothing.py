@@ -32,7 +32,7 @@ class OneEuroFilter:
     """
 
     def __init__(
-        self, min_cutoff: float = 1.0, beta: float = 0.3, derivative_cutoff: float = 1.0, unit: Unit | None = None
+        self, min_cutoff: float = 1.0, beta: float = 1.0, derivative_cutoff: float = 2.0, unit: Unit | None = None
     ):
         self.unit = unit
         self.min_cutoff, self.beta, self.derivative_cutoff = min_cutoff, beta, derivative_cutoff

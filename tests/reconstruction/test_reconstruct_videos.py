@@ -127,7 +127,7 @@ def test_smoothing_reduces_jitter(cli, media, tmp_path):
         surface = load_codes(tmp_path / out / "dafoe/face0/codes.npz").codes["surface"]
         return surface.diff(n=2, dim=0).abs().mean()
 
-    assert speed("smooth", "--smooth") < 0.5 * speed("raw")
+    assert speed("smooth", "--smooth") < 0.6 * speed("raw")
 
 
 def test_a_cut_video_gives_what_it_has(cli, clip, tmp_path):
