@@ -142,3 +142,29 @@ def test_a_broken_task_file_is_named_with_its_mend(monkeypatch, tmp_path):
         registry.landmarker("mediapipe-tasks")
     assert "facecli assets get face_landmarker" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_the_task_file_is_fetched_at_first_use(bundle, monkeypatch, tmp_path, astronaut):
+    import functools
+    import http.server
+    import threading
+
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(bundle))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("FACECLI_MIRROR", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("FACECLI_ASSETS", str(tmp_path / "none"))
+        monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+        monkeypatch.chdir(tmp_path)
+        (face,) = facecli_landmarks(astronaut)
+        server.shutdown()
+    assert face.points.shape == (478, 3)
+    assert list((tmp_path / "data").rglob("face_landmarker.task"))
+    (again,) = facecli_landmarks(astronaut)  # no server any more
+    np.testing.assert_array_equal(face.points, again.points)
+
+
+def facecli_landmarks(image):
+    import facecli
+
+    return facecli.landmarks(image, "mediapipe-tasks")
