@@ -74,7 +74,7 @@ def reconstruct(
         batch_size=batch_size,
         workers=workers,
     )
-    sources, total = _sources(inputs, recursive)
+    sources, total = _sources(inputs, recursive, output)
     tally = Tally(json=json)
     with Progress("inputs", total, quiet) as progress:
         _run(sources, output, settings, overwrite, report, tally, progress)
@@ -84,11 +84,11 @@ def reconstruct(
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
-def _sources(inputs: list[str], recursive: bool):
+def _sources(inputs: list[str], recursive: bool, output: Path):
     """The sources and, unless they come as a list on standard input, their number."""
     from facecli.io.sources import expand_sources
 
-    sources = expand_sources(inputs, recursive=recursive)
+    sources = expand_sources(inputs, recursive=recursive, exclude=[output])
     if "-" in inputs:
         return sources, None
     listed = list(sources)

@@ -273,22 +273,33 @@ def write_image(path: str | Path, pixels: np.ndarray, *, quality: int = 95) -> N
     """Write a picture whole or not at all; its suffix says the format (``.png``, ``.jpg``, …).
 
     Args:
-        pixels: uint8 or uint16, grey [H, W], RGB [H, W, 3] or RGBA [H, W, 4]; uint16 for PNG and TIFF only.
+        pixels: as for :func:`encode_image`.
         quality: of a JPEG, 0..100.
 
     Raises:
         OutputError: the place can't be written to.
     """
     path = Path(path)
+    # encoded in memory first: OpenCV's own file writing keeps silent about full disks
+    encoded = encode_image(path.suffix, pixels, quality=quality)
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(encoded)
+
+
+def encode_image(suffix: str, pixels: np.ndarray, *, quality: int = 95) -> bytes:
+    """The bytes of a picture file.
+
+    Args:
+        suffix: says the format (``.png``, ``.jpg``, …).
+        pixels: uint8 or uint16, grey [H, W], RGB [H, W, 3] or RGBA [H, W, 4]; uint16 for PNG and TIFF only.
+        quality: of a JPEG, 0..100.
+    """
     if pixels.dtype not in (np.uint8, np.uint16):
-        raise TypeError(f"write_image takes uint8 or uint16, not {pixels.dtype}")
+        raise TypeError(f"a picture has uint8 or uint16, not {pixels.dtype}")
     if pixels.ndim == 3:
         pixels = pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]
-    jpeg = path.suffix.lower() in (".jpg", ".jpeg")
-    options = [cv2.IMWRITE_JPEG_QUALITY, quality] if jpeg else []
-    # encoded in memory first: OpenCV's own file writing keeps silent about full disks
-    done, encoded = cv2.imencode(path.suffix, np.ascontiguousarray(pixels), options)
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality] if suffix.lower() in (".jpg", ".jpeg") else []
+    done, encoded = cv2.imencode(suffix, np.ascontiguousarray(pixels), options)
     if not done:
-        raise ValueError(f"no picture format for {path.name} with {pixels.dtype} {pixels.shape}")
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(encoded.data)
+        raise ValueError(f"no picture format {suffix} with {pixels.dtype} {pixels.shape}")
+    return encoded.tobytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import json
 import os
 import re
 import sys
@@ -14,6 +15,7 @@ from typing import IO, Literal
 
 from facecli.errors import InputError
 from facecli.io.filetypes import check_file, content_kind, suffix_kind
+from facecli.io.journal import RUN_FILE, Journal
 
 Kind = Literal["image", "video", "codes"]
 
@@ -39,7 +41,11 @@ class Source:
 
 
 def expand_sources(
-    inputs: Iterable[str | Path], *, recursive: bool = False, stdin: IO | None = None
+    inputs: Iterable[str | Path],
+    *,
+    recursive: bool = False,
+    stdin: IO | None = None,
+    exclude: Sequence[str | Path] = (),
 ) -> Iterator[Source | InputError]:
     """The files behind `inputs`, lazily and in natural order (``2.jpg`` before ``10.jpg``), each once.
 
@@ -47,10 +53,15 @@ def expand_sources(
     folders below it only with `recursive`); a pattern that the shell did not expand (``*``, ``?``, ``[…]``, ``**``;
     a file whose real name has such characters goes first); or ``-`` for a list on `stdin`, one path a line or
     separated by NUL (``find -print0``), taken as it arrives. What can't be used is yielded as its InputError.
+
+    Our own results are no inputs unless they are named themselves: folders and patterns leave out the folders
+    `exclude` (the output folders) and all folders with results of `facecli reconstruct`. A folder that lies in an
+    output folder was meant, so that of it only the files are left out that the output folder's journal lists.
     """
     seen: set[str] = set()
+    outputs = _Outputs(exclude)
     for name in inputs:
-        for item in _expand(str(name), recursive, stdin):
+        for item in _expand(str(name), recursive, stdin, outputs):
             if isinstance(item, Source):
                 key = os.path.abspath(item.path)  # noqa: PTH100  (links are not followed: a link is a name of its own)
                 if key in seen:
@@ -59,15 +70,15 @@ def expand_sources(
             yield item
 
 
-def _expand(name: str, recursive: bool, stdin: IO | None) -> Iterator[Source | InputError]:
+def _expand(name: str, recursive: bool, stdin: IO | None, outputs: _Outputs) -> Iterator[Source | InputError]:
     if name == "-":
         for line in _listed(sys.stdin if stdin is None else stdin):
-            yield from _expand_name(line, recursive)
+            yield from _expand_name(line, recursive, outputs)
     else:
-        yield from _expand_name(name, recursive)
+        yield from _expand_name(name, recursive, outputs)
 
 
-def _expand_name(name: str, recursive: bool) -> Iterator[Source | InputError]:
+def _expand_name(name: str, recursive: bool, outputs: _Outputs) -> Iterator[Source | InputError]:
     path = Path(name)
     try:
         if not name:
@@ -75,9 +86,9 @@ def _expand_name(name: str, recursive: bool) -> Iterator[Source | InputError]:
         if "://" in name and not os.path.lexists(name):
             raise InputError(name, "is an address, not a file", "download it first")
         if os.path.isdir(name):  # noqa: PTH112  (unlike Path's it never raises)
-            yield from _folder(name, recursive)
+            yield from _folder(name, recursive, outputs.seen_from(name))
         elif _WILD.search(name) and not os.path.lexists(name):
-            yield from _pattern(name, recursive)
+            yield from _pattern(name, recursive, outputs)
         else:
             check_file(path, name)
             yield Source(path, name, suffix_kind(path) or _kind_of_content(path), Path(path.name))
@@ -90,27 +101,93 @@ def _kind_of_content(path: Path) -> Kind:
     return "video" if content_kind(path) == "video" else "image"
 
 
+# --- our own results -------------------------------------------------------------------------------------------------
+
+
+class _Outputs:
+    """The folders that the results go to."""
+
+    def __init__(self, folders: Sequence[str | Path]):
+        self._folders = list(dict.fromkeys(os.path.realpath(folder) for folder in folders))
+        self._journals: dict[str, Journal] = {}
+
+    def seen_from(self, root: str) -> _Results:
+        """What is to be left out when `root`, which the user named, is searched."""
+        real = os.path.realpath(root or ".")
+        around = [folder for folder in self._folders if _is_below(real, folder)]
+        for folder in around:
+            self._journals.setdefault(folder, Journal(folder))
+        apart = [folder for folder in self._folders if folder not in around]
+        return _Results(apart, {folder: self._journals[folder] for folder in around})
+
+
+class _Results:
+    """Tells our results from pictures while a named folder is searched.
+
+    Args:
+        folders: real paths of output folders apart from it: left out as a whole.
+        journals: of output folders that it lies in: real path → journal; the listed files are left out.
+    """
+
+    def __init__(self, folders: Sequence[str], journals: dict[str, Journal]):
+        self._folders, self._journals = folders, journals
+        self.met = False
+
+    def has_folder(self, path: str) -> bool:
+        """Is this folder below the named one nothing but results?"""
+        real = os.path.realpath(path) if self._folders else path
+        found = any(_is_below(real, folder) for folder in self._folders) or _holds_run(path)
+        self.met |= found
+        return found
+
+    def pick_out(self, folder: str, entries: list[os.DirEntry]) -> list[os.DirEntry]:
+        """The entries of `folder` that are no results by an output folder's journal."""
+        for output, journal in self._journals.items():
+            journal.refresh()  # files are in it before they are on the disk
+            below = os.path.relpath(os.path.realpath(folder or "."), output)
+            kept = [entry for entry in entries if not journal.knows(Path(below, entry.name))]
+            self.met |= len(kept) < len(entries)
+            entries = kept
+        return entries
+
+
+def _is_below(path: str, folder: str) -> bool:
+    """Is `path` in `folder`, or the same? Both are real paths."""
+    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
+
+
+def _holds_run(folder: str) -> bool:
+    """Is it a result folder of `facecli reconstruct`?"""
+    try:
+        with open(os.path.join(folder, RUN_FILE), "rb") as file:  # noqa: PTH118, PTH123
+            content = json.load(file)
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and "facecli" in content
+
+
 # --- folders ---------------------------------------------------------------------------------------------------------
 
 
-def _folder(name: str, recursive: bool, below: Path = Path()) -> Iterator[Source | InputError]:
+def _folder(name: str, recursive: bool, results: _Results, below: Path = Path()) -> Iterator[Source | InputError]:
     """Pictures and videos in the folder `name`; `below` is put before their `relative`."""
     found, subfolders = False, False
-    for relative, entry in _walk(name, recursive):
+    for relative, entry in _walk(name, recursive, results):
         if isinstance(entry, InputError):
             found = True  # said already: not "holds no pictures" as well
             yield entry
         elif _is_folder(entry):
-            subfolders = True
+            subfolders = subfolders or not results.has_folder(entry.path)
         elif (kind := suffix_kind(Path(entry.name))) in ("image", "video"):
             found = True
             yield _entry_source(entry, os.path.join(name, *relative.parts), kind, below / relative)  # noqa: PTH118
     if not found:
-        mend = (
-            "--recursive looks into its folders"
-            if subfolders and not recursive
-            else "files of other suffixes can be named one by one"
-        )
+        if subfolders and not recursive:
+            mend = "--recursive looks into its folders"
+        elif results.met:
+            mend = "results of facecli are left out; they can be named one by one"
+        else:
+            mend = "files of other suffixes can be named one by one"
         raise InputError(name, "is a folder without pictures or videos", mend)
 
 
@@ -122,10 +199,10 @@ def _entry_source(entry: os.DirEntry, name: str, kind: Kind, relative: Path) -> 
     return Source(Path(entry.path), name, kind, relative)
 
 
-def _walk(folder: str, recursive: bool) -> Iterator[tuple[Path, os.DirEntry | InputError]]:
+def _walk(folder: str, recursive: bool, results: _Results) -> Iterator[tuple[Path, os.DirEntry | InputError]]:
     """(path below `folder`, entry) of all that isn't hidden: files, then folders, then what is in these."""
-    for below, path in _folders(folder, Path(), set()):
-        entries = _entries(path)
+    for below, path in _folders(folder, Path(), set(), results):
+        entries = _entries(path, results)
         if isinstance(entries, InputError):
             yield below, entries
             continue
@@ -134,8 +211,9 @@ def _walk(folder: str, recursive: bool) -> Iterator[tuple[Path, os.DirEntry | In
             return
 
 
-def _folders(folder: str, below: Path, visited: set[tuple[int, int]]) -> Iterator[tuple[Path, str]]:
-    """`folder` and all folders below it. Linked ones are followed; each real one comes once, so that loops end."""
+def _folders(folder: str, below: Path, visited: set[tuple[int, int]], results: _Results) -> Iterator[tuple[Path, str]]:
+    """`folder` and all folders below it but results. Linked ones are followed; each real one comes once, so that loops
+    end."""
     try:
         status = Path(folder or ".").stat()
     except OSError:
@@ -144,14 +222,15 @@ def _folders(folder: str, below: Path, visited: set[tuple[int, int]]) -> Iterato
         return
     visited.add((status.st_dev, status.st_ino))
     yield below, folder
-    entries = _entries(folder)
+    entries = _entries(folder, results)
     for entry in [] if isinstance(entries, InputError) else entries:
-        if _is_folder(entry):
-            yield from _folders(entry.path, below / entry.name, visited)
+        if _is_folder(entry) and not results.has_folder(entry.path):
+            yield from _folders(entry.path, below / entry.name, visited, results)
 
 
-def _entries(folder: str) -> list[os.DirEntry] | InputError:
-    """What is in `folder` and not hidden (temporary files of ours are), files first, in natural order."""
+def _entries(folder: str, results: _Results) -> list[os.DirEntry] | InputError:
+    """What is in `folder` and neither hidden (temporary files of ours are) nor a result, files first, in natural
+    order."""
     try:
         with os.scandir(folder or ".") as found:
             entries = [entry for entry in found if not entry.name.startswith(".")]
@@ -159,6 +238,7 @@ def _entries(folder: str) -> list[os.DirEntry] | InputError:
         return InputError(folder, "is a folder that may not be read", "check its permissions")
     except OSError as error:
         return InputError(folder, f"can't be read: {error.strerror}")
+    entries = results.pick_out(folder, entries)
     return sorted(entries, key=lambda entry: (_is_folder(entry), natural_key(entry.name)))
 
 
@@ -178,57 +258,58 @@ def natural_key(name: str) -> tuple:
 # --- patterns --------------------------------------------------------------------------------------------------------
 
 
-def _pattern(pattern: str, recursive: bool) -> Iterator[Source | InputError]:
+def _pattern(pattern: str, recursive: bool, outputs: _Outputs) -> Iterator[Source | InputError]:
     """What matches `pattern`. One whose end fixes the suffix (``*.raw``) takes any file, others only known suffixes."""
     parts = PurePath(pattern).parts
     fixed = next(index for index, part in enumerate(parts) if _WILD.search(part))
     root = os.path.join(*parts[:fixed]) if fixed else ""  # noqa: PTH118
     any_suffix = bool(re.search(r"\.[^.*?\[\]]+$", parts[-1]))
-    found = False
-    for relative, entry in _match(root, parts[fixed:], Path()):
+    found, results = False, outputs.seen_from(root)
+    for relative, entry in _match(root, parts[fixed:], Path(), results):
         name = os.path.join(root, *relative.parts)  # noqa: PTH118
         if _is_folder(entry):
-            if "**" not in parts:  # as if the shell had put the folder in the pattern's place
-                found = True
-                yield from _matched_folder(name, recursive, relative)
+            if "**" not in parts and not results.has_folder(entry.path):
+                found = True  # as if the shell had put the folder in the pattern's place
+                yield from _matched_folder(name, recursive, relative, results)
             continue
         kind = suffix_kind(Path(entry.name)) or (_kind_of_content(Path(entry.path)) if any_suffix else None)
         if kind:
             found = True
             yield _entry_source(entry, name, kind, relative)
     if not found:
-        raise InputError(pattern, "no picture or video has such a name")
+        mend = "results of facecli are left out; they can be named one by one" if results.met else ""
+        raise InputError(pattern, "no picture or video has such a name", mend)
 
 
-def _matched_folder(name: str, recursive: bool, relative: Path) -> Iterator[Source | InputError]:
+def _matched_folder(name: str, recursive: bool, relative: Path, results: _Results) -> Iterator[Source | InputError]:
     try:
-        yield from _folder(name, recursive, relative)
+        yield from _folder(name, recursive, results, relative)
     except InputError as error:
         yield error
 
 
-def _match(folder: str, parts: Sequence[str], below: Path) -> Iterator[tuple[Path, os.DirEntry]]:
+def _match(folder: str, parts: Sequence[str], below: Path, results: _Results) -> Iterator[tuple[Path, os.DirEntry]]:
     """(path below the pattern's fixed part, entry) of what matches the pattern's `parts` below `folder`."""
     first, rest = parts[0], parts[1:]
     if first == "**":
-        yield from _match_deep(folder, rest, below)
+        yield from _match_deep(folder, rest, below, results)
         return
-    entries = _entries(folder)
+    entries = _entries(folder, results)
     for entry in [] if isinstance(entries, InputError) else entries:
         if not (fnmatch.fnmatch(entry.name, first) or entry.name == first):
             continue
         if not rest:
             yield below / entry.name, entry
-        elif _is_folder(entry):
-            yield from _match(entry.path, rest, below / entry.name)
+        elif _is_folder(entry) and not results.has_folder(entry.path):
+            yield from _match(entry.path, rest, below / entry.name, results)
 
 
-def _match_deep(folder: str, rest: Sequence[str], below: Path) -> Iterator[tuple[Path, os.DirEntry]]:
+def _match_deep(folder: str, rest: Sequence[str], below: Path, results: _Results) -> Iterator[tuple[Path, os.DirEntry]]:
     """``**``: `rest` in `folder` and in every folder below it."""
     while rest and rest[0] == "**":
         rest = rest[1:]
-    for deeper, path in _folders(folder, Path(), set()):
-        yield from _match(path, rest or ("*",), below / deeper)
+    for deeper, path in _folders(folder, Path(), set(), results):
+        yield from _match(path, rest or ("*",), below / deeper, results)
 
 
 # --- lists on standard input -----------------------------------------------------------------------------------------

@@ -269,3 +269,14 @@ def test_two_runs_at_once_do_not_disturb_each_other(astronaut, tmp_path):
         assert (run.returncode, words_said) == (0, b"")
     assert len(list((tmp_path / "out").glob("*/face0/mesh.glb"))) == 12
     assert not list((tmp_path / "out").glob(".facecli*"))
+
+
+def test_own_results_are_no_inputs(cli, astronaut, tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    shutil.copy(astronaut, folder / "a.png")
+    for output in (folder / "out", folder):
+        for _ in range(2):
+            ran = cli("reconstruct", folder, "-r", "-o", output, "--save", "overlay,obj")
+            assert ran.code == 0, ran.err
+            assert ran.err.splitlines()[-1].startswith("1 input, 1 face")
