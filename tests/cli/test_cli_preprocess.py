@@ -366,7 +366,7 @@ def test_missing_weights_end_with_3_and_the_way_to_get_them(facecli, tmp_path, m
 
 
 def test_options_that_a_landmarker_does_not_take_are_wrong_usage():
-    with pytest.raises(UsageError, match="mediapipe doesn't take this option: .*eyebrows"):
+    with pytest.raises(UsageError, match=r"mediapipe doesn't take this option: .*eyebrows"):
         LandmarkerChoice("mediapipe", options={"eyebrows": True}).make()
 
 
