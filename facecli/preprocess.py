@@ -7,6 +7,7 @@ in a thread, and shared among the workers. Results come in the order of the inpu
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ from facecli.detect.video_landmarks import VideoLandmarks
 from facecli.errors import FacecliError, InputError, UsageError
 from facecli.export.face_json import to_jsonable
 from facecli.io.images import read_image, write_image
+from facecli.io.journal import Entry, Journal
 from facecli.io.sources import OutputNames, Source, expand_sources
 from facecli.io.video import VideoReader
 from facecli.pipeline import Outcome, cpu_count, parallel_map, prefetch
@@ -68,11 +70,16 @@ class LandmarkerChoice:
             options["confidence"] = self.confidence
         if track:
             options["track"] = True
-        try:
-            return registry.landmarker(self.name, **options)
-        except TypeError as error:
-            own = ", ".join(name for name in options if name not in ("device", "confidence"))
-            raise UsageError(f"landmarker {self.name} doesn't take these options: {own} ({error})") from error
+        return registry.landmarker(self.name, **options)
+
+    def settings(self) -> dict[str, Any]:
+        """What results depend on."""
+        return {
+            "landmarker": self.name,
+            "confidence": self.confidence,
+            "track": self.track,
+            "options": dict(self.options),
+        }
 
 
 @dataclass
@@ -130,9 +137,17 @@ def extract_landmarks(
     """
     chosen = landmarker or LandmarkerChoice()
     made = chosen.make()
-    writer = _LandmarkWriter(Path(output), layout_name, made.point_set, faces)
-    refusal = "" if layout(layout_name).videos else f"--as {layout_name} has no place for videos"
-    tasks = _Tasks(inputs, recursive, None if overwrite else writer.places, refusal)
+    journal = Journal(output)
+    writer = _LandmarkWriter(journal, layout_name, made.point_set, faces)
+    tasks = _Tasks(
+        inputs,
+        recursive,
+        journal,
+        writer.places,
+        settings={**chosen.settings(), "layout": layout_name, "faces": str(faces)},
+        overwrite=overwrite,
+        no_videos="" if layout(layout_name).videos else f"--as {layout_name} has no place for videos",
+    )
     with contextlib.closing(writer):
         for outcome in _run(_landmark, tasks, chosen, made, workers):
             if on_frame is not None and isinstance(outcome.item, _Frame):
@@ -149,16 +164,16 @@ class _LandmarkWriter:
         UsageError: the layout can't hold what is wanted.
     """
 
-    def __init__(self, root: Path, layout_name: str, point_set: str, faces: str | int):
-        self.root, self.layout_name, self.point_set, self.faces = root, layout_name, point_set, faces
+    def __init__(self, journal: Journal, layout_name: str, point_set: str, faces: str | int):
+        self.journal, self.layout_name, self.point_set, self.faces = journal, layout_name, point_set, faces
         self.face_axis = _many(faces)
         self._video: VideoLandmarks | None = None
         self._video_error: FacecliError | None = None
         check_layout(layout_name, point_set, many_faces=self.face_axis)
 
     def places(self, name: Path, video: bool) -> list[Path]:
-        """Where an input's files will be."""
-        return [self.root / path for path in output_paths(self.layout_name, self.point_set, name, video)]
+        """Where an input's files will be, below the output folder."""
+        return output_paths(self.layout_name, self.point_set, name, video)
 
     def take(self, outcome: Outcome) -> Result | None:
         """The next outcome, in order; gives a result when an input is finished."""
@@ -172,7 +187,7 @@ class _LandmarkWriter:
         elif outcome.error is not None:
             return Result(task.name, error=outcome.error)
         elif isinstance(task, _Done):
-            return Result(task.name, files=task.files, skipped=True)
+            return task.result
         else:
             return self._picture(task, *outcome.value)
         return None
@@ -187,7 +202,7 @@ class _LandmarkWriter:
             return Result(task.name, error=_no_face(task.name))
         files = self._write(task.output, Landmarks.of_picture(kept, self.point_set, size))
         faces = [_face_record(task.name, number, face, landmarks=files) for number, face in enumerate(kept)]
-        return Result(task.name, files, faces)
+        return _noted(self.journal, task.stamp, Result(task.name, files, faces))
 
     def _add(self, frame: _Frame, outcome: Outcome) -> None:
         if outcome.error is not None:
@@ -205,10 +220,21 @@ class _LandmarkWriter:
             landmarks = video.landmarks(self.point_set, self.faces)
             files = self._write(end.output, landmarks)
         error = InputError(end.name, end.problem, "the landmarks up to there were written") if end.problem else None
-        return Result(end.name, files, _video_records(end.name, landmarks, files), error=error)
+        result = Result(end.name, files, _video_records(end.name, landmarks, files), error=error)
+        return _noted(self.journal, end.stamp, result)
 
     def _write(self, name: Path, landmarks: Landmarks) -> list[Path]:
-        return write_layout(self.layout_name, self.root, name, landmarks, face_axis=self.face_axis)
+        self.journal.begin(self.places(name, landmarks.is_video))
+        return write_layout(self.layout_name, self.journal.root, name, landmarks, face_axis=self.face_axis)
+
+
+def _noted(journal: Journal, stamp: dict[str, Any], result: Result) -> Result:
+    """Notes that an input is done, with what was said of it: the next run says it again."""
+    error = result.error
+    words = (error.problem, error.mend) if isinstance(error, InputError) else ("", "")
+    files = [path.relative_to(journal.root).as_posix() for path in result.files]
+    journal.done(Entry(files, stamp, result.faces, *words))
+    return result
 
 
 def _many(faces: str | int) -> bool:
@@ -258,22 +284,32 @@ def align_pictures(
     made = chosen.make()
     if "ibug68" not in convertible_to(made.point_set):
         raise UsageError(f"landmarker {chosen.name} gives {made.point_set} points; alignment needs 68 of a face")
-    root = Path(output)
+    journal = Journal(output)
     tasks = _Tasks(
         inputs,
         recursive,
-        None if overwrite else lambda name, video: [_aligned_path(root, name, 0)],
+        journal,
+        lambda name, video: [_aligned_path(Path(), name, 0)],
+        settings={**chosen.settings(), "size": size, "faces": str(faces)},
+        overwrite=overwrite,
         no_videos="FFHQ alignment is for pictures",
-        extra={"size": size, "faces": faces, "root": root},
+        extra={"size": size, "faces": faces, "root": journal.root},
     )
     for outcome in _run(_align, tasks, chosen, made, workers):
         task = outcome.item
         if outcome.error is not None:
             yield Result(task.name, error=outcome.error)
         elif isinstance(task, _Done):
-            yield Result(task.name, files=task.files, skipped=True)
+            yield task.result
         else:
-            yield outcome.value
+            result = outcome.value
+            yield _noted(journal, task.stamp, result) if result.files else result
+
+
+@functools.cache
+def _own_journal(root: Path) -> Journal:
+    """A worker process's view of the output folder's journal."""
+    return Journal(root)
 
 
 def _aligned_path(root: Path, name: Path, index: int) -> Path:
@@ -290,16 +326,20 @@ def _align(task: _Picture | _Done | _Failed) -> Result | None:
     if not faces:
         raise _no_face(task.name)
     result = Result(task.name)
+    places = [_aligned_path(Path(), task.output, index) for index in range(len(faces))]
     # The first face comes last: where its file exists, a later run knows that all were done.
     for index in reversed(range(len(faces))):
         face = faces[index]
-        path = _aligned_path(root, task.output, index)
+        path = root / places[index]
         try:
-            write_image(path, align_face(image, convert(face.points, face.point_set, "ibug68"), size))
+            aligned = align_face(image, convert(face.points, face.point_set, "ibug68"), size)
         except AlignError as error:
             who = f"face {index}: " if len(faces) > 1 else ""
             result.error = InputError(task.name, f"{who}{error}", "choose a smaller --size or a larger picture")
             continue
+        if not result.files:
+            _own_journal(root).begin(places)
+        write_image(path, aligned)
         result.files.insert(0, path)
         result.faces.insert(0, _face_record(task.name, index, face, size=size, image=path))
     return result
@@ -315,6 +355,7 @@ class _Picture:
     name: str
     path: Path
     output: Path
+    stamp: dict[str, Any]
     extra: dict[str, Any]
 
 
@@ -338,15 +379,16 @@ class _Frame:
 class _VideoEnd:
     name: str
     output: Path
+    stamp: dict[str, Any]
     problem: str
 
 
 @dataclass
 class _Done:
-    """An input whose outputs exist."""
+    """An input that an earlier run finished."""
 
     name: str
-    files: list[Path]
+    result: Result
 
 
 @dataclass
@@ -362,20 +404,26 @@ class _Tasks:
     """Iterates over the tasks of all inputs; videos as a start, their frames, and an end.
 
     Args:
-        places: (output name, is it a video) → its files; inputs whose files all exist are done. None: do all.
+        journal: of the output folder; knows what is done.
+        places: (output name, is it a video) → its files below the output folder.
+        settings: what results depend on.
+        overwrite: do again what is done, and replace what others made.
         no_videos: why videos aren't taken; "" takes them.
         extra: goes along with each picture.
     """
 
     inputs: Sequence[str]
     recursive: bool
-    places: Callable[[Path, bool], list[Path]] | None
+    journal: Journal
+    places: Callable[[Path, bool], list[Path]]
+    settings: dict[str, Any]
+    overwrite: bool = False
     no_videos: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[_Picture | _VideoStart | _Frame | _VideoEnd | _Done | _Failed]:
         names = OutputNames()
-        for source in expand_sources(self.inputs, recursive=self.recursive):
+        for source in expand_sources(self.inputs, recursive=self.recursive, exclude=[self.journal.root]):
             if isinstance(source, FacecliError):
                 yield _Failed(getattr(source, "source", ""), source)
             else:
@@ -388,13 +436,46 @@ class _Tasks:
             yield _Failed(source.name, refusal)
             return
         output = names.claim(source)
-        files = self.places(output, video) if self.places else []
-        if files and all(path.exists() for path in files):
-            yield _Done(source.name, files)
-        elif video:
-            yield from _video_tasks(source, output)
+        files = self.places(output, video)
+        stamp = {"input": source.state(), "settings": self.settings}
+        try:
+            done = None if self.overwrite else self._done(source.name, files, stamp)
+        except InputError as error:
+            yield _Failed(source.name, error)
+            return
+        if done is not None:
+            yield _Done(source.name, done)
+            return
+        if video:
+            yield from _video_tasks(source, output, stamp)
         else:
-            yield _Picture(source.name, source.path, output, self.extra)
+            yield _Picture(source.name, source.path, output, stamp, self.extra)
+
+    def _done(self, name: str, files: list[Path], stamp: dict[str, Any]) -> Result | None:
+        """The result of an earlier run with the same input and settings, or None where there is work to do.
+
+        Raises:
+            InputError: the files are not ours, or were made of another input.
+        """
+        present = [file for file in files if (self.journal.root / file).exists()]
+        if not present:
+            return None
+        mend = "choose another -o, or --overwrite"
+        where = self.journal.root / present[0]
+        if not all(self.journal.knows(file) for file in present):
+            raise InputError(name, f"{where} is there already and is not of facecli's making", mend)
+        entry = self.journal.find(files)
+        if entry is None:  # begun, and not finished
+            return None
+        theirs, mine = entry.stamp["input"], stamp["input"]
+        same = {**theirs, "path": ""} == {**mine, "path": ""}  # a file that was moved is the same
+        if not same and theirs["path"] != mine["path"]:
+            raise InputError(name, f"{where} was made of {theirs['path']}", mend)
+        if not same or entry.stamp["settings"] != stamp["settings"]:
+            return None
+        error = InputError(name, entry.problem, entry.mend) if entry.problem else None
+        written = [self.journal.root / file for file in entry.files]
+        return Result(name, written, entry.records, skipped=True, error=error)
 
     def _refusal(self, source: Source) -> InputError | None:
         if source.kind == "codes":
@@ -405,7 +486,7 @@ class _Tasks:
         return None
 
 
-def _video_tasks(source: Source, output: Path) -> Iterator[Any]:
+def _video_tasks(source: Source, output: Path, stamp: dict[str, Any]) -> Iterator[Any]:
     started = False
     try:
         with VideoReader(source.path) as reader:
@@ -421,7 +502,7 @@ def _video_tasks(source: Source, output: Path) -> Iterator[Any]:
             yield _Failed(source.name, error)
             return
         problem = getattr(error, "problem", str(error))
-    yield _VideoEnd(source.name, output, problem)
+    yield _VideoEnd(source.name, output, stamp, problem)
 
 
 # --- workers ---------------------------------------------------------------------------------------------------------

@@ -215,7 +215,5 @@ def _report_one(result: Result, as_json: bool) -> None:
         return
     for face in result.faces:
         console.emit_json(face)
-    if result.skipped:
-        console.emit_json({"input": result.name, "skipped": True, "files": [str(path) for path in result.files]})
     if result.error is not None:
         console.emit_json({"input": result.name, "error": str(result.error)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import json
 import os
@@ -11,7 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import IO, Literal
+from typing import IO, Any, Literal
 
 from facecli.errors import InputError
 from facecli.io.filetypes import check_file, content_kind, suffix_kind
@@ -38,6 +39,14 @@ class Source:
     name: str
     kind: Kind
     relative: Path
+
+    def state(self) -> dict[str, Any]:
+        """By what the file is known again. A missing one is told when it is read."""
+        known: dict[str, Any] = {"path": os.path.abspath(self.path), "name": self.path.name}  # noqa: PTH100
+        with contextlib.suppress(OSError):
+            status = self.path.stat()
+            known |= {"size": status.st_size, "modified_ns": status.st_mtime_ns}
+        return known
 
 
 def expand_sources(

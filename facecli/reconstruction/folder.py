@@ -20,8 +20,9 @@ import filelock
 from facecli import __version__
 from facecli.errors import InputError, OutputError
 from facecli.io.atomic import TEMPORARY_PREFIX, output_error, remove_leftovers, replace_folder, temporary_name
+from facecli.io.journal import RUN_FILE
 
-RUN_FILE, FACES_FILE, LOCK_FILE = "run.json", "faces.jsonl", "lock"
+FACES_FILE, LOCK_FILE = "faces.jsonl", "lock"
 FILE_KEYS = ("mesh", "overlay", "codes")
 _CHOOSE = "choose another -o"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -130,7 +130,7 @@ def _frames(
         video = source.kind == "video"
         try:
             fingerprint = settings.fingerprint(video)
-            folder = ResultFolder(output / names.claim(source), _input(source), fingerprint, resumable=video)
+            folder = ResultFolder(output / names.claim(source), source.state(), fingerprint, resumable=video)
             if folder.is_done(overwrite=overwrite):
                 yield Frame(source.name, _Finished(source, folder), skip=True)
             elif source.kind == "codes":
@@ -144,15 +144,6 @@ def _frames(
                 yield Frame(source.name, _Photograph(source, folder), path=str(source.path))
         except InputError as error:
             yield Frame(source.name, error=error)
-
-
-def _input(source: Source) -> dict[str, Any]:
-    """By what an input is known again. A missing file is told when it is read."""
-    known: dict[str, Any] = {"path": str(source.path.absolute()), "name": source.path.name}
-    with suppress(OSError):
-        status = source.path.stat()
-        known |= {"size": status.st_size, "modified_ns": status.st_mtime_ns}
-    return known
 
 
 def _mix(frame: Frame) -> None:

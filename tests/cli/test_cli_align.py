@@ -27,7 +27,9 @@ def facecli(cli, monkeypatch, tmp_path):
 
 
 def files_below(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    """All but the journal of what is done."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".facecli-done.jsonl")
+    return sorted(str(path.relative_to(folder)) for path in files)
 
 
 def pixels(path: Path) -> np.ndarray:

@@ -74,7 +74,9 @@ def clip(tmp_path_factory, face) -> Path:
 
 
 def files_below(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    """All but the journal of what is done."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".facecli-done.jsonl")
+    return sorted(str(path.relative_to(folder)) for path in files)
 
 
 # --- pictures --------------------------------------------------------------------------------------------------------
@@ -190,11 +192,12 @@ def test_two_people(facecli, tmp_path):
 
 def test_finished_outputs_are_kept_unless_told(facecli, tmp_path):
     picture(tmp_path / "a.png")
-    assert facecli("preprocess", "a.png", "-o", "out")[0] == 0
+    code, first, _ = facecli("preprocess", "a.png", "-o", "out", "--json")
+    assert code == 0
     (tmp_path / "out/a.npz").write_bytes(b"kept")
     code, rows, text = facecli("preprocess", "a.png", "-o", "out", "--json")
     assert code == 0 and "1 there already" in text
-    assert rows == [{"input": "a.png", "skipped": True, "files": ["out/a.npz"]}]
+    assert rows == first  # the same is said again
     assert (tmp_path / "out/a.npz").read_bytes() == b"kept"
     assert facecli("preprocess", "a.png", "-o", "out", "--overwrite")[0] == 0
     assert formats.read_npz(tmp_path / "out/a.npz").points.shape == (1, 1, 478, 3)
@@ -382,3 +385,63 @@ def test_an_unwritable_output_stops_with_one_line(facecli, tmp_path):
     assert code == 1
     assert [line for line in text.splitlines() if line.startswith("error: ")] == [text.splitlines()[-1]]
     assert "can't be written" in text
+
+
+# --- what is whose ---------------------------------------------------------------------------------------------------
+
+
+def test_another_picture_of_the_same_name_is_not_taken_for_done(facecli, tmp_path):
+    for folder in ("p1", "p2"):
+        (tmp_path / folder).mkdir()
+    picture(tmp_path / "p1/x.png")
+    Image.open(ASTRONAUT).convert("RGB").rotate(4).save(tmp_path / "p2/x.png")
+    assert facecli("preprocess", "p1/x.png", "-o", "out")[0] == 0
+    kept = (tmp_path / "out/x.npz").read_bytes()
+    code, _, text = facecli("preprocess", "p2/x.png", "-o", "out")
+    assert code == 1 and "was made of" in text
+    assert (tmp_path / "out/x.npz").read_bytes() == kept
+    assert facecli("preprocess", "p2/x.png", "-o", "out", "--overwrite")[0] == 0
+    assert (tmp_path / "out/x.npz").read_bytes() != kept
+
+
+def test_edited_pictures_and_other_settings_are_done_again(facecli, tmp_path):
+    picture(tmp_path / "a.png")
+    facecli("preprocess", "a.png", "-o", "out")
+    first = (tmp_path / "out/a.npz").read_bytes()
+    code, _, text = facecli("preprocess", "a.png", "-o", "out", "--no-refine")
+    assert code == 0 and "already" not in text
+    assert formats.read_npz(tmp_path / "out/a.npz").point_set == "mediapipe468"
+    Image.open(ASTRONAUT).convert("RGB").rotate(4).save(tmp_path / "a.png")
+    facecli("preprocess", "a.png", "-o", "out")
+    assert (tmp_path / "out/a.npz").read_bytes() != first
+    code, _, text = facecli("preprocess", "a.png", "-o", "out")
+    assert code == 0 and "1 there already" in text
+
+
+def test_files_of_others_are_not_replaced_unasked(facecli, tmp_path):
+    picture(tmp_path / "a.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/a.npz").write_bytes(b"theirs")
+    code, _, text = facecli("preprocess", "a.png", "-o", "out")
+    assert code == 1 and "not of facecli's making" in text
+    assert (tmp_path / "out/a.npz").read_bytes() == b"theirs"
+    assert facecli("preprocess", "a.png", "-o", "out", "--overwrite")[0] == 0
+
+
+def test_what_was_begun_and_not_finished_is_done_again(facecli, tmp_path):
+    from facecli.io.journal import Journal
+
+    picture(tmp_path / "a.png")
+    Journal(tmp_path / "out").begin(["a.npz"])  # and then the power went
+    (tmp_path / "out/a.npz").write_bytes(b"half")
+    code, _, text = facecli("preprocess", "a.png", "-o", "out")
+    assert code == 0 and "already" not in text
+    assert formats.read_npz(tmp_path / "out/a.npz").points.shape == (1, 1, 478, 3)
+
+
+def test_own_results_are_no_inputs(facecli, tmp_path):
+    picture(tmp_path / "a.png")
+    for _ in range(2):
+        code, _, text = facecli("align", ".", "-r", "-o", "out", "--size", "64")
+        assert code == 0 and ("1 done" in text or "1 there already" in text)
+    assert files_below(tmp_path / "out") == ["a.png"]
