@@ -221,7 +221,7 @@ def claims(relatives: list[str]) -> list[PurePosixPath]:
     (["photo.v1.jpg", "photo.v2.jpg"], ["photo.v1", "photo.v2"]),
     (["a.jpg", "a/1.jpg", "a/2.jpg"], ["a", "a-2/1", "a-2/2"]),
     (["a/1.jpg", "a.jpg"], ["a/1", "a.jpg"]),
-    (["../../etc/passwd.png", "/root/x.jpg", "..", ".hidden.jpg"], ["etc/passwd", "root/x", "unnamed", "hidden"]),
+    (["../../etc/passwd.png", "/home/x.jpg", "..", ".hidden.jpg"], ["etc/passwd", "home/x", "unnamed", "hidden"]),
     (["c:/x.jpg", "a\\b.jpg"], ["c_/x", "a_b"]),
 ])  # fmt: skip
 def test_output_names(relatives, expected):
