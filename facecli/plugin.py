@@ -29,6 +29,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:  # names in annotations only: a plugin's description imports no numpy and no torch
+    from pathlib import Path
+
     import numpy as np
     import torch
 
@@ -36,6 +38,38 @@ if TYPE_CHECKING:  # names in annotations only: a plugin's description imports n
     from facecli.codes import Codes
     from facecli.detect.face import Face
     from facecli.geometry.mesh import TriangleMesh
+
+
+@dataclass(frozen=True)
+class Option:
+    """Something users may set of a model: ``--option NAME=VALUE``; the reconstructor's constructor takes it by name.
+
+    Args:
+        help: one line.
+        kind: ``bool`` (yes, no, true, false, 1, 0), ``int``, ``float`` or ``str``.
+        choices: the words allowed, if not all are.
+    """
+
+    help: str
+    kind: type = str
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LayoutInfo:
+    """Files named and made as a model's own program does: ``--layout NAME``.
+
+    Args:
+        target: ``"module:attribute"`` of a :class:`Layout`.
+        summary: one line.
+        saves: word for ``--save`` -> what is written; with a layout these words count, not facecli's own.
+        default: the words that count without ``--save``.
+    """
+
+    target: str
+    summary: str
+    saves: Mapping[str, str] = field(default_factory=dict)
+    default: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,6 +85,9 @@ class Plugin:
         family: models of one family mean the same by the same code name (``"flame"``, ``"basel"``, …), so their
             codes can be mixed.
         reconstructor: ``"module:attribute"`` of a :class:`Reconstructor`, or None.
+        options: what users may set of the reconstructor, by name.
+        pictures: name -> what it shows: pictures that the reconstructor's `draw` makes, further words for ``--save``.
+        layouts: name -> :class:`LayoutInfo`.
         landmarkers: name -> ``"module:attribute"`` of a :class:`Landmarker`.
         assets: the files it needs, as :class:`facecli.assets.catalogue.Asset`, in the order of importance.
         optional_assets: files that only some options need.
@@ -65,6 +102,9 @@ class Plugin:
     homepage: str = ""
     family: str = ""
     reconstructor: str | None = None
+    options: Mapping[str, Option] = field(default_factory=dict)
+    pictures: Mapping[str, str] = field(default_factory=dict)
+    layouts: Mapping[str, LayoutInfo] = field(default_factory=dict)
     landmarkers: Mapping[str, str] = field(default_factory=dict)
     assets: tuple[Asset, ...] = ()
     optional_assets: tuple[Asset, ...] = ()
@@ -119,6 +159,30 @@ class Crop:
     photo_size: tuple[int, int]
 
 
+@dataclass(frozen=True)
+class Detail:
+    """Fine structure on top of the coarse mesh: wrinkles as a displacement along the normals, in the UV layout.
+
+    Args:
+        displacement: [B, 1, S, S] in the unit of the vertices, along the coarse mesh's normals; row 0 is v = 1.
+        normals: [B, 3, S, S] unit normals of the displaced surface in the head frame, 0 where the UV layout is empty.
+        vertices: [B, D, 3] dense vertices in the head frame, displaced, or None.
+        triangles: [E, 3] int64 of the dense vertices, counter-clockwise from outside, or None.
+        uv: [D, 2] UV of each dense vertex, origin bottom-left, or None.
+    """
+
+    displacement: torch.Tensor
+    normals: torch.Tensor
+    vertices: torch.Tensor | None = None
+    triangles: torch.Tensor | None = None
+    uv: torch.Tensor | None = None
+
+    def select(self, index: slice) -> Detail:
+        """The faces `index`, still batched."""
+        vertices = None if self.vertices is None else self.vertices[index]
+        return replace(self, displacement=self.displacement[index], normals=self.normals[index], vertices=vertices)
+
+
 @dataclass
 class Reconstruction:
     """Decoded faces, batch first. All tensors float32 on the model's device unless said otherwise.
@@ -139,7 +203,8 @@ class Reconstruction:
         uv_triangles: [F, 3] int64 or None (`uv` per vertex).
         uv_mirror: for the texture's completion by symmetry: uv [T, 2] of each UV vertex's mirror twin, or None.
         texture: [B, 3, H, W] 0..1 the model's own texture, or None: then the photograph's is sampled.
-        metres_per_unit: 0.001 when `vertices` are in millimetres.
+        metres_per_unit: 0.001 when `vertices` are in millimetres, which all of facecli's models give.
+        detail: wrinkles, where the model has them.
         extras: a model's further results by name, [B, ...] each.
     """
 
@@ -154,6 +219,7 @@ class Reconstruction:
     uv_mirror: torch.Tensor | None = None
     texture: torch.Tensor | None = None
     metres_per_unit: float = 0.001
+    detail: Detail | None = None
     extras: dict[str, torch.Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -173,6 +239,7 @@ class Reconstruction:
             landmarks={name: points[index] for name, points in self.landmarks.items()},
             camera={name: part(value) for name, value in self.camera.items()},
             texture=None if self.texture is None else self.texture[index],
+            detail=None if self.detail is None else self.detail.select(index),
             extras={name: value[index] for name, value in self.extras.items()},
         )
 
@@ -193,6 +260,24 @@ class Reconstruction:
         )
 
 
+@dataclass(frozen=True)
+class Rig:
+    """Blend shapes of a model whose expressions are linear, before the pose.
+
+    ``decode(codes).vertices`` is nearly ``decode(codes with these names at zero).vertices + weights @ shapes``; what
+    is not linear in it (a jaw's rotation) is an approximation that the model states in its docs.
+
+    Args:
+        names: of the K shapes, e.g. ``("expression_00", …, "eyelid_left")``.
+        codes: [K] the code and the number in it that drives each shape: ``(("expression", 0), …)``.
+        shapes: [K, V, 3] offsets at weight 1, in the unit of the vertices.
+    """
+
+    names: tuple[str, ...]
+    codes: tuple[tuple[str, int], ...]
+    shapes: np.ndarray
+
+
 @runtime_checkable
 class Reconstructor(Protocol):
     """Turns face crops into codes and codes into meshes.
@@ -210,8 +295,22 @@ class Reconstructor(Protocol):
     """Codes that a person keeps from frame to frame; a video's are held at their median. May be empty."""
     batch_size: int
     """Faces that it encodes at once, unless the user says otherwise: 1 where batching gains nothing."""
-    # A model may also have `code_unit(name, value) -> float | None`: a just noticeable change of a code's numbers, for
-    # codes whose own spread doesn't tell it (a camera). Smoothing opens up at speeds of this a second.
+    # A model may also have any of these:
+    #
+    # code_unit(name, value) -> float | None
+    #     A just noticeable change of a code's numbers, for codes whose own spread doesn't tell it (a camera). Smoothing
+    #     opens up at speeds of this a second.
+    # whole_picture(image, face) -> Crop
+    #     `--no-crop`: the photograph is the model's crop already. `face` has landmarks only if one was found in it.
+    # draw(names, crops, codes, reconstruction, photos=None) -> dict[str, list[np.ndarray]]
+    #     Its own pictures, by the names in its description's `pictures`: RGB uint8 [h, w, 3], one a face. `crops` is
+    #     None when codes came from a file; what needs the photograph is then left out of the answer. With `photos`
+    #     (one [H, W, 3] a face) the pictures are made at the size of the photographs, else at that of the crop.
+    # carry(source, target, neutral) -> Codes
+    #     Expression transfer for models whose codes don't keep identity and expression apart: `source` with the
+    #     difference between `target` and `neutral` (the same person, at rest) applied. Batches of equal length.
+    # rig() -> Rig | None
+    #     Blend shapes for exports: see :class:`Rig`.
 
     def crop(self, image: np.ndarray, face: Face) -> Crop:
         """The model's crop recipe. `image`: the photograph, RGB uint8 [H, W, 3]."""
@@ -223,4 +322,54 @@ class Reconstructor(Protocol):
 
     def decode(self, codes: Codes) -> Reconstruction:
         """Meshes of B faces, from codes alone: what `encode` gave, mixed or read from a file."""
+        ...
+
+
+@dataclass
+class FaceView:
+    """One face on its way to a :class:`Layout`.
+
+    Args:
+        stem: the name that its files begin with: the input's, without suffix.
+        source: the input's file name as the user has it, with suffix.
+        number: of the face, from 0; a person's in a video.
+        frame: the video's frame, None for a photograph.
+        photo: RGB uint8 [H, W, 3]; black where codes came from a file without a photograph.
+        crop: what the model saw; None where codes came from a file.
+        codes, reconstruction: of this face alone, [1, ...] each.
+    """
+
+    stem: str
+    source: str
+    number: int
+    frame: int | None
+    photo: np.ndarray
+    crop: Crop | None
+    codes: Codes
+    reconstruction: Reconstruction
+
+
+@runtime_checkable
+class Layout(Protocol):
+    """Writes results under the names, and in the formats, of a model's own program.
+
+    Constructed as ``Layout(model, save=(...), photo_size=False)`` with the reconstructor, the words of ``--save`` and
+    whether pictures are wanted at the photographs' size (``--render-orig``). Its methods may run in several threads at
+    once. `root` stands for the program's output folder; what is written below it appears at once, when all is done.
+    """
+
+    def write_photograph(self, root: Path, views: Sequence[FaceView]) -> None:
+        """All files of a photograph's faces, largest first."""
+        ...
+
+    def write_frame(self, root: Path, views: Sequence[FaceView]) -> None:
+        """The files of one video frame's faces; may do nothing."""
+        ...
+
+    def video_name(self, source: str) -> str | None:
+        """Path below `root` of the video that the program makes of a video; None if it makes none."""
+        ...
+
+    def video_frame(self, photo: np.ndarray, views: Sequence[FaceView]) -> np.ndarray:
+        """That video's picture of one frame, RGB uint8; of one size for all frames, also where `views` is empty."""
         ...

@@ -61,3 +61,35 @@ def media() -> Path:
     if not folder.exists():
         pytest.skip("../shared/data/media is not here")
     return folder
+
+
+@pytest.fixture(scope="session")
+def standins(tmp_path_factory) -> Path:
+    """A folder with stand-ins of all official files of FLAME, SMIRK, DECA and EMOCA; made once for all workers."""
+    import filelock
+
+    from standins.write import write
+
+    shared = tmp_path_factory.getbasetemp()
+    shared = shared.parent if os.environ.get("PYTEST_XDIST_WORKER") else shared
+    with filelock.FileLock(shared / "standins.lock"):
+        folder, done = shared / "standins", shared / "standins.done"
+        if not done.exists():
+            write(folder)
+            done.touch()
+    return folder
+
+
+@pytest.fixture
+def official(standins, monkeypatch, tmp_path) -> Path:
+    """facecli finds the stand-ins as a user's official files, and nothing else."""
+    from facecli.assets import places
+
+    monkeypatch.setenv("FACECLI_ASSETS", str(standins))
+    for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    monkeypatch.delenv("FACECLI_MIRROR", raising=False)
+    monkeypatch.chdir(tmp_path)
+    places.rescan()
+    yield standins
+    places.rescan()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import sys
 import tempfile
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from facecli.assets import places, verify
 from facecli.nn.retinaface import RetinaFace
 
 TESTS = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(TESTS))
+
 GOLDEN = TESTS / "golden" / "landmarks"
 
 

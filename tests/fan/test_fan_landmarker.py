@@ -130,9 +130,10 @@ def test_s3fd_boxes_are_the_packages_own(official, astronaut):
 
 
 def test_boxes_of_blazeface_are_the_packages_own(own_folder, standins, trust_any_hash, astronaut):
-    import seeded
     from face_alignment.detection.blazeface import FaceDetector
     from face_alignment.detection.blazeface.net_blazeface import BlazeFace
+
+    import seeded
 
     net = BlazeFace()
     seeded.fill(net)

@@ -8,9 +8,9 @@ import types
 
 import numpy as np
 import pytest
-import seeded
 import torch
 
+import seeded
 from facecli.nn.fan import FAN
 from facecli.nn.retinaface import RetinaFace, decode, detect, make_priors, suppress
 

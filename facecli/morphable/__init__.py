@@ -1,0 +1,1 @@
+"""Face models: a licensed file in, a torch module out."""

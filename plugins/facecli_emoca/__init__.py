@@ -1,0 +1,24 @@
+"""EMOCA: DECA with an encoder for expressions, trained to keep emotions."""
+
+from facecli.morphable import files as flame
+from facecli.plugin import Plugin
+from facecli_deca import files as deca
+
+plugin = Plugin(
+    name="emoca",
+    summary="DECA's head with expressions that keep the emotion; versions 1 and 2",
+    code_license="Apache-2.0",
+    weights_license="EMOCA's and FLAME's: non-commercial research",
+    citation="Daněček et al., EMOCA: Emotion Driven Monocular Face Capture and Animation, CVPR 2022",
+    homepage="https://emoca.is.tue.mpg.de",
+    family="flame",
+    assets=(
+        flame.FLAME,
+        flame.HEAD_TEMPLATE,
+        flame.LANDMARK_EMBEDDING,
+        deca.FACE_EYE_MASK,
+        deca.FIXED_DISPLACEMENT,
+        deca.DENSE_TEMPLATE,
+    ),
+    optional_assets=(flame.MEDIAPIPE_EMBEDDING,),
+)
