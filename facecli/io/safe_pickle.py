@@ -3,7 +3,7 @@
 Old face models come as Python 2 pickles (FLAME), as ``.npy`` files with a pickle inside (landmark embeddings) and as
 torch checkpoints. Unpickling means calling whatever the file names, so here only the names that data needs exist, and
 each of them stands for code of ours that checks its arguments: not even numpy's own ``dtype.__setstate__`` is reached,
-which would take a description of memory on trust.
+which would take a description of memory on trust. A tensor that was pickled outside a checkpoint becomes an array.
 """
 
 from __future__ import annotations
@@ -244,6 +244,49 @@ class _Namespace(_Object):
         return Namespace(**{key: plain(value) for key, value in self.state.items()})
 
 
+class _Storage:
+    """The numbers of a ``torch.Tensor`` that was pickled by itself, as in landmark embeddings."""
+
+    __slots__ = ("values",)
+
+    def __init__(self, values: np.ndarray):
+        self.values = values
+
+    def __setstate__(self, state: Any) -> None:
+        raise _Refused("it alters a tensor's memory")
+
+
+def _load_storage(content: Any) -> _Storage:
+    """``torch.storage._load_from_bytes``, whose original would unpickle the bytes freely."""
+    import torch
+
+    if not isinstance(content, bytes):
+        raise _Refused("it describes a tensor wrongly")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            storage = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            return _Storage(torch.tensor([], dtype=storage.dtype).set_(storage).numpy())
+        except Exception as error:
+            raise _Refused("it describes a tensor wrongly") from error
+
+
+def _rebuild_tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> np.ndarray:
+    """``torch._utils._rebuild_tensor_v2``: a view of a storage, here a copy of it as an array."""
+    numbers = (offset, *size, *stride) if isinstance(size, tuple) and isinstance(stride, tuple) else (None,)
+    if not isinstance(storage, _Storage) or len(size) != len(stride):
+        raise _Refused("it describes a tensor wrongly")
+    if not all(type(number) is int and number >= 0 for number in numbers):
+        raise _Refused("it describes a tensor wrongly")
+    last = offset + sum((count - 1) * step for count, step in zip(size, stride, strict=True))
+    if 0 not in size and (last >= len(storage.values) or math.prod(size) > len(storage.values)):
+        raise _Refused("it describes a tensor wrongly")
+    if 0 in size:
+        return np.zeros(size, storage.values.dtype)
+    steps = [step * storage.values.itemsize for step in stride]
+    return np.lib.stride_tricks.as_strided(storage.values[offset:], size, steps).copy()
+
+
 _INERT = (Ch, Select, _Csc, _Namespace)
 
 
@@ -263,6 +306,8 @@ def _names() -> dict[tuple[str, str], Any]:
         ("argparse", "Namespace"): _Namespace,
         ("chumpy.ch", "Ch"): Ch,
         ("chumpy.reordering", "Select"): Select,
+        ("torch.storage", "_load_from_bytes"): _Call(_load_storage),
+        ("torch._utils", "_rebuild_tensor_v2"): _Call(_rebuild_tensor),
     }
     for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
         allowed[module, "_reconstruct"] = _Call(_reconstruct)
@@ -353,7 +398,7 @@ class _Plain:
             return value.matrix(self)
         elif isinstance(value, _Namespace):
             return value.namespace(self)
-        elif isinstance(value, _Call | _Dtype | _NoConstructor):
+        elif isinstance(value, _Call | _Dtype | _Storage | _NoConstructor):
             raise _Refused("it holds code where data should be")
         return value
 

@@ -28,6 +28,7 @@ from facecli.codes import Codes
 from facecli.detect.face import Face
 from facecli.detect.landmarks import convert
 from facecli.errors import UsageError
+from facecli.geometry.camera import ASSUMED_VERTICAL_FOV, place_in_front
 from facecli.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from facecli.plugin import Crop, Reconstruction
 from facecli_mediapipe.surface import ALL_POINTS, FACE_POINTS, load_surface, similarity_fit
@@ -38,9 +39,6 @@ IRIS_AXES = (((469, 471), (470, 472)), ((474, 476), (475, 477)))
 
 PLAUSIBLE_SIZES = (0.5, 2.0)
 """Of a face against the mean one; beyond them the irises were not seen."""
-
-ASSUMED_VERTICAL_FOV = 63.0
-"""Degrees. A single uncalibrated photograph doesn't tell its focal length; MediaPipe assumes this, too."""
 
 CROP_SIZE, CROP_MARGIN = 256, 1.4
 
@@ -112,17 +110,18 @@ class MediaPipeReconstructor:
         rotation = axis_angle_to_matrix(codes["pose"])
         turned = surface @ rotation.transpose(1, 2)
         scale, origin = camera[:, None, :1], camera[:, None, 1:]
+        pixels_per_mm = camera[:, 0] / size[:, 0, 0]
         xy = turned[..., :2] * scale * turned.new_tensor([1.0, -1.0]) + origin
         projected = torch.cat([xy, -turned[..., 2:] * size], -1)
         return Reconstruction(
             vertices=(surface * size)[:, :FACE_POINTS],
             triangles=self._triangles,
             projected=projected[:, :FACE_POINTS],
-            head_pose=_head_pose(rotation, camera, size[:, 0, 0], codes["photo_size"]),
+            head_pose=place_in_front(rotation, pixels_per_mm, camera[:, 1:], codes["photo_size"]),
             landmarks=_landmarks(xy),
             camera={
                 "kind": "weak perspective",
-                "pixels_per_mm": camera[:, 0] / size[:, 0, 0],
+                "pixels_per_mm": pixels_per_mm,
                 "origin_pixel": camera[:, 1:],
                 "assumed_vertical_fov_degrees": ASSUMED_VERTICAL_FOV,
             },
@@ -167,21 +166,6 @@ def _warp(image: np.ndarray, warp: np.ndarray) -> np.ndarray:
         offset = (shrink - 1) / 2
         warp = warp @ np.array([[shrink, 0, x0 + offset], [0, shrink, y0 + offset], [0, 0, 1]])
     return cv2.warpAffine(image, warp[:2], (CROP_SIZE, CROP_SIZE), flags=cv2.INTER_LINEAR)
-
-
-def _head_pose(
-    rotation: torch.Tensor, camera: torch.Tensor, size: torch.Tensor, photo_size: torch.Tensor
-) -> torch.Tensor:
-    """[B, 4, 4] head frame -> camera, millimetres: at the distance where the assumed lens sees a head of this size."""
-    height, width = photo_size.unbind(1)
-    mm_per_pixel = size / camera[:, 0]
-    focal = height / 2 / math.tan(math.radians(ASSUMED_VERTICAL_FOV) / 2)
-    pose = torch.eye(4, dtype=rotation.dtype, device=rotation.device).repeat(len(rotation), 1, 1)
-    pose[:, :3, :3] = rotation
-    pose[:, 0, 3] = (camera[:, 1] - (width - 1) / 2) * mm_per_pixel
-    pose[:, 1, 3] = ((height - 1) / 2 - camera[:, 2]) * mm_per_pixel
-    pose[:, 2, 3] = -focal * mm_per_pixel
-    return pose
 
 
 def _landmarks(points: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -415,3 +415,36 @@ def test_real_files():
     assert statistics["mean"].shape == statistics["std"].shape == (62,)
     assert load_checkpoint(WEIGHTS / "mb05_120x120.pth")["state_dict"]
     assert load_checkpoint(WEIGHTS / "FaceBoxesProd.pth")
+
+
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_tensors_pickled_by_themselves_become_arrays(protocol):
+    whole = torch.arange(24).reshape(4, 6)
+    for tensor in (whole, whole[1:, ::2], whole.T, torch.zeros(0, 3), torch.tensor(5.0), torch.rand(3, 3).half()):
+        found = loads(pickle.dumps({"lmk": tensor}, protocol=protocol))["lmk"]
+        assert isinstance(found, np.ndarray) and not isinstance(found, torch.Tensor)
+        assert found.dtype == tensor.numpy().dtype and np.array_equal(found, tensor.numpy())
+
+
+class _Call:
+    def __init__(self, function, *arguments):
+        self.reduced = function, arguments
+
+    def __reduce__(self):
+        return self.reduced
+
+
+def test_a_tensor_can_neither_run_code_nor_read_beyond_its_memory():
+    hostile = pickle.dumps(_Call(os.system, "true"))
+    assert "is refused" in refusal(pickle.dumps(_Call(torch.storage._load_from_bytes, hostile)))
+    storage = torch.arange(4).storage()
+    rebuild = torch._utils._rebuild_tensor_v2
+    for size, stride, offset in (
+        ((5,), (1,), 0),
+        ((2,), (3,), 1),
+        ((2, 9), (0, 0), 0),
+        ((2,), (-1,), 3),
+        ((2,), (1,), -1),
+    ):
+        found = refusal(pickle.dumps(_Call(rebuild, storage, offset, size, stride, False, OrderedDict())))
+        assert "describes a tensor wrongly" in found
