@@ -15,7 +15,7 @@ import pickle
 import warnings
 from argparse import Namespace
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -244,6 +244,16 @@ class _Namespace(_Object):
         return Namespace(**{key: plain(value) for key, value in self.state.items()})
 
 
+class _Inert(_Object):
+    """Base of the classes that stand for names without meaning here; :class:`_Plain` puts the name in their place."""
+
+    @classmethod
+    def named(cls, name: str) -> type[_Inert]:
+        """The class that stands for `name`, ``"package.module.Class"``."""
+        module, _, leaf = name.rpartition(".")
+        return _NoConstructor(leaf, (cls,), {"__module__": module, "__qualname__": leaf})
+
+
 class _Storage:
     """The numbers of a ``torch.Tensor`` that was pickled by itself, as in landmark embeddings."""
 
@@ -383,9 +393,9 @@ class _Plain:
         if isinstance(value, list):
             value[:] = [self(item) for item in value]
         elif isinstance(value, dict):
-            for key in list(value):
-                self(key)
-                value[key] = self(value[key])
+            plain = {self(key): self(item) for key, item in value.items()}
+            value.clear()
+            value.update(plain)
         elif isinstance(value, tuple):
             return tuple(self(item) for item in value)
         elif isinstance(value, np.ndarray):
@@ -398,6 +408,8 @@ class _Plain:
             return value.matrix(self)
         elif isinstance(value, _Namespace):
             return value.namespace(self)
+        elif isinstance(value, _NoConstructor) and issubclass(value, _Inert):
+            return f"{value.__module__}.{value.__qualname__}"
         elif isinstance(value, _Call | _Dtype | _Storage | _NoConstructor):
             raise _Refused("it holds code where data should be")
         return value
@@ -510,8 +522,14 @@ def _mend_of(name: str) -> str:
     return content.mend or _MEND
 
 
-def load_checkpoint(path: str | Path, *, device: Any = "cpu") -> Any:
+def load_checkpoint(path: str | Path, *, device: Any = "cpu", inert: Iterable[str] = (), mmap: bool = False) -> Any:
     """A torch checkpoint, read with ``weights_only=True``: tensors, containers, numpy values, ``argparse.Namespace``.
+
+    Args:
+        inert: names of classes, ``"package.module.Class"``, that the file may mention though nothing is made of them:
+            they come out as these texts. (Lightning's checkpoints have classes for keys.)
+        mmap: leave the tensors in the file, on the CPU, to be read when looked at; the file must stay as it is for
+            as long. Files in the format before torch 1.6 are read all the same.
 
     Raises:
         InputError: it is missing, cut, no checkpoint, or holds code besides weights.
@@ -519,10 +537,11 @@ def load_checkpoint(path: str | Path, *, device: Any = "cpu") -> Any:
     import torch
 
     check_file(path)
+    mmap = mmap and read_head(Path(path)).startswith(_ZIP)
     try:
-        with warnings.catch_warnings(), _checkpoint_names(torch):
+        with warnings.catch_warnings(), _checkpoint_names(torch, [_Inert.named(name) for name in inert]):
             warnings.simplefilter("ignore")
-            return _Plain()(torch.load(path, map_location=device, weights_only=True))
+            return _Plain()(torch.load(path, map_location=device, weights_only=True, mmap=mmap))
     except PermissionError as error:
         raise input_error(path, error) from error
     except _Refused as error:
@@ -531,14 +550,17 @@ def load_checkpoint(path: str | Path, *, device: Any = "cpu") -> Any:
         raise _checkpoint_error(path, error) from error
 
 
-def _checkpoint_names(torch: Any) -> contextlib.AbstractContextManager:
-    """Lets `torch.load` take numpy values and `argparse.Namespace`, as our stand-ins, which check what they are given.
+def _checkpoint_names(torch: Any, inert: list[type[_Inert]]) -> contextlib.AbstractContextManager:
+    """Lets `torch.load` take numpy values and `argparse.Namespace`, as our stand-ins, which check what they are given,
+    and the classes `inert`.
 
     Before torch 2.6 one could not say what a name stands for; there such checkpoints stay refused.
     """
-    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 6):
-        return contextlib.nullcontext()
+    version = tuple(int(part) for part in torch.__version__.split(".")[:2])
+    if version < (2, 6):
+        return torch.serialization.safe_globals(inert) if inert and version >= (2, 5) else contextlib.nullcontext()
     named = [
+        *inert,
         (_NdarrayName, "numpy.ndarray"),
         (_Dtype, "numpy.dtype"),
         (_Array, "facecli.array"),  # not for the file to name: torch sets the state of these classes only
@@ -550,6 +572,7 @@ def _checkpoint_names(torch: Any) -> contextlib.AbstractContextManager:
     return torch.serialization.safe_globals(named)
 
 
+_ZIP = b"PK\x03\x04"
 _CUT = ("Ran out of input", "unexpected EOF", "truncated")
 
 
