@@ -6,8 +6,10 @@ Facts only, quick to import; finding, fetching and checking files is the busines
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from facecli.errors import UsageError
 
@@ -16,20 +18,66 @@ PERMISSIVE_LICENSES = ("Apache-2.0", "MIT", "MIT-0", "BSD-2-Clause", "BSD-3-Clau
 
 
 @dataclass(frozen=True)
+class Login:
+    """The account that a publisher's site asks for; a user's name and password go to `post_url` and nowhere else.
+
+    Args:
+        site: where users register and accept the licence.
+        post_url: what gives the file for a form with the fields ``username`` and ``password``; https, and a host of
+            the site's own (``download.is.tue.mpg.de`` for ``flame.is.tue.mpg.de``).
+        env_prefix: ``"FLAME"`` for the variables ``FACECLI_FLAME_USER`` and ``FACECLI_FLAME_PASSWORD``.
+    """
+
+    site: str
+    post_url: str
+    env_prefix: str
+
+    def __post_init__(self):
+        site, target = urlsplit(self.site), urlsplit(self.post_url)
+        if site.scheme != "https" or target.scheme != "https":
+            raise ValueError(f"{self.post_url}: a log-in goes over https only")
+        parent = (site.hostname or "").partition(".")[2]
+        same_owner = parent.count(".") and (target.hostname or "").endswith(f".{parent}")
+        if target.hostname != site.hostname and not same_owner:
+            raise ValueError(f"{self.post_url}: no host of {self.site}, whose log-in it wants")
+        if not re.fullmatch(r"[A-Z][A-Z0-9_]*", self.env_prefix):
+            raise ValueError(f"{self.env_prefix!r} can't be in the name of an environment variable")
+
+    @property
+    def user_variable(self) -> str:
+        """Environment variable with the user's name."""
+        return f"FACECLI_{self.env_prefix}_USER"
+
+    @property
+    def password_variable(self) -> str:
+        """Environment variable with the password."""
+        return f"FACECLI_{self.env_prefix}_PASSWORD"
+
+
+@dataclass(frozen=True)
 class Asset:
-    """One file that a model needs and that isn't part of a Python package.
+    """One file (or folder) that a model needs and that isn't part of a Python package.
 
     Args:
         name: what users type: ``facecli assets get NAME``.
         filename: the official file name, by which it is looked for.
-        url: where it can be had without registration, or "".
+        url: where it can be had without a log-in, or "".
         size: length in bytes where known.
         sha256: hex digest; its first digits alone (torch hub's file names carry ten) check what they can; "" unknown.
         license: SPDX name where there is one, else a few words.
-        register: the page where users register to get it, when `url` is "".
-        member: the file's path in the archive behind `url` (or in the one that the registered page hands out).
+        register: the page where users register, or where it is described and can be fetched in a browser.
+        member: the file's path in the archive that `url`, `login` or the registered page gives.
         note: a word more for users, e.g. which of several editions it is.
         alternatives: other names under which the same file goes about.
+        archive: the name of that archive, e.g. ``FLAME2020.zip``.
+        login: the account that `register` gives, where its form is known. A `url` is tried before it.
+        contains: it is a folder of this name, handed out as an archive, and has files of these patterns in it, the
+            first of which marks it: ``("cfg.yaml", "**/*.ckpt")``.
+        edition: ``"FLAME2020"`` where other editions have files of the same name: one in a folder or an archive called
+            ``FLAME2019`` is none of it.
+        convert: ``"module:function"`` that makes `converted` of it for ``facecli assets convert``: called with the
+            paths of the source and of what it should write.
+        converted: the name of what `convert` makes, which models read in its stead.
     """
 
     name: str
@@ -42,17 +90,47 @@ class Asset:
     member: str = ""
     note: str = ""
     alternatives: tuple[str, ...] = ()
+    archive: str = ""
+    login: Login | None = None
+    contains: tuple[str, ...] = ()
+    edition: str = ""
+    convert: str = ""
+    converted: str = ""
 
     def __post_init__(self):
         if not 0 <= len(self.sha256) <= 64 or set(self.sha256) - set("0123456789abcdef"):
             raise ValueError(f"{self.name}: sha256 {self.sha256!r} is no lower-case hex digest or beginning of one")
-        if any("/" in name or "\\" in name for name in self.filenames):
+        if any("/" in name or "\\" in name for name in (*self.filenames, self.archive)):
             raise ValueError(f"{self.name}: file names must have no folder in them: {self.filenames}")
+        if self.edition and not re.fullmatch(r"\D+20\d\d", self.edition):
+            raise ValueError(f"{self.name}: edition {self.edition!r} is no name with a year")
+        if bool(self.convert) != bool(self.converted):
+            raise ValueError(f"{self.name}: convert and converted belong together")
 
     @property
     def filenames(self) -> tuple[str, ...]:
-        """All names to look for, the official one first."""
-        return (self.filename, *self.alternatives)
+        """All names to look for: what was converted, the official one, others."""
+        converted = (self.converted,) if self.converted else ()
+        return (*converted, self.filename, *self.alternatives)
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder rather than a file."""
+        return bool(self.contains)
+
+    @property
+    def packed(self) -> bool:
+        """Whether its publisher hands it out inside an archive."""
+        return bool(self.member or self.contains)
+
+    @property
+    def archive_name(self) -> str:
+        """The archive's name; "" if it isn't packed."""
+        if not self.packed:
+            return ""
+        return self.archive or (
+            f"{self.filename}.zip" if self.is_folder else urlsplit(self.url).path.rpartition("/")[2]
+        )
 
     @property
     def permissive(self) -> bool:
@@ -61,8 +139,16 @@ class Asset:
 
     @property
     def fetchable(self) -> bool:
-        """Whether its publisher lets it be fetched without registration."""
+        """Whether it can be fetched without a log-in."""
         return bool(self.url)
+
+    def other_edition(self, name: str) -> str:
+        """The other edition that a folder or archive called `name` is of, or ""."""
+        if not self.edition:
+            return ""
+        family, year = self.edition[:-4], self.edition[-4:]
+        found = re.search(re.escape(family) + r"[ _-]?(20\d\d)", name, re.IGNORECASE)
+        return f"{family} {found[1]}" if found and found[1] != year else ""
 
 
 # The size and hash aren't known to us from a first-hand source, so it is checked for being a whole task bundle only.

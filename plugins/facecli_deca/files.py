@@ -3,35 +3,20 @@
 from __future__ import annotations
 
 from facecli.assets.catalogue import Asset
-from facecli.morphable.files import DECA_REPOSITORY
+from facecli.morphable.files import DECA_LICENSE, deca_data
 
-_LICENSE = "DECA's: non-commercial research, no redistribution"
+_DRIVE_ID = "1rp8kdyLPvErw2dTmqtjISRVvQLj6Yzje"
 
 DECA = Asset(
     "deca",
     "deca_model.tar",
-    license=_LICENSE,
-    register="https://drive.google.com/file/d/1rp8kdyLPvErw2dTmqtjISRVvQLj6Yzje",
-    note="encoders and detail decoder, 430 MB",
+    url=f"https://drive.google.com/uc?id={_DRIVE_ID}&export=download&confirm=t",
+    license=DECA_LICENSE,
+    register=f"https://drive.google.com/file/d/{_DRIVE_ID}",
+    note="encoders and detail decoder, 430 MB; a PyTorch checkpoint, nothing to unpack",
 )
-FACE_EYE_MASK = Asset(
-    "deca_face_mask",
-    "uv_face_eye_mask.png",
-    license=_LICENSE,
-    register=DECA_REPOSITORY,
-    note="the face's part of the UV layout",
+FACE_EYE_MASK = deca_data("deca_face_mask", "uv_face_eye_mask.png", "the face's part of the UV layout")
+FIXED_DISPLACEMENT = deca_data(
+    "deca_fixed_displacement", "fixed_displacement_256.npy", "displacement that all detailed faces share"
 )
-FIXED_DISPLACEMENT = Asset(
-    "deca_fixed_displacement",
-    "fixed_displacement_256.npy",
-    license=_LICENSE,
-    register=DECA_REPOSITORY,
-    note="displacement that all detailed faces share",
-)
-DENSE_TEMPLATE = Asset(
-    "deca_dense_template",
-    "texture_data_256.npy",
-    license=_LICENSE,
-    register=DECA_REPOSITORY,
-    note="triangles of the detailed mesh",
-)
+DENSE_TEMPLATE = deca_data("deca_dense_template", "texture_data_256.npy", "triangles of the detailed mesh")
