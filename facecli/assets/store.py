@@ -12,7 +12,7 @@ import shutil
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Literal
@@ -74,6 +74,23 @@ def require(asset: Asset) -> Path:
             return path
         bad = bad or f"{path}: {problem} (delete it; {how_to_get(asset)})"
     raise MissingAssetError(bad or f"{asset.filename} is missing: {how_to_get(asset)}")
+
+
+def require_all(assets: Iterable[Asset]) -> list[Path]:
+    """Where `assets` lie, in their order. All that are missing are named at once, so that users come back once.
+
+    Raises:
+        MissingAssetError: as :func:`require`, with a line's worth for each.
+    """
+    paths, problems = [], []
+    for asset in assets:
+        try:
+            paths.append(require(asset))
+        except MissingAssetError as error:
+            problems.append(str(error))
+    if problems:
+        raise MissingAssetError("; ".join(problems))
+    return paths
 
 
 def obtain(asset: Asset, progress: Progress | None = None, note: Note | None = None) -> Path:

@@ -21,6 +21,8 @@ class TriangleMesh:
         texture: [H, W, 3] uint8 RGB, row 0 on top, or None.
         vertex_colors: [V, 3] uint8 RGB or None.
         metres_per_unit: length of one unit of `vertices`; 0.001 for millimetres.
+        normal_map: [H, W, 3] uint8 or None: the surface's fine structure in tangent space, laid out as the texture is.
+            Red points along u, green along v (upwards in the picture: glTF's and OpenGL's convention), blue outwards.
     """
 
     vertices: np.ndarray
@@ -30,6 +32,7 @@ class TriangleMesh:
     texture: np.ndarray | None = None
     vertex_colors: np.ndarray | None = None
     metres_per_unit: float = 0.001
+    normal_map: np.ndarray | None = None
 
     def with_vertices(self, vertices: np.ndarray) -> TriangleMesh:
         """The same surface with other `vertices` [V, 3]."""

@@ -281,7 +281,7 @@ EMPTY_ARRAY = RECONSTRUCT + NDARRAY + b"K\x00\x85C\x01b\x87R"
     (PROTO + stack_global("numpy", "f2py.os.system") + b".", "asks for numpy.f2py.os.system"),
     (PROTO + stack_global("numpy", "load") + b".", "asks for numpy.load"),
     (PROTO + stack_global("numpy.core.multiarray", "_reconstruct.__globals__") + b".", "asks for"),
-    (PROTO + stack_global("torch.storage", "_load_from_bytes") + b".", "asks for torch.storage._load_from_bytes"),
+    (PROTO + stack_global("torch.storage", "_load_from_bytes") + b".", "holds code where data should be"),
     (PROTO + stack_global("builtins", "bytes") + b"J\xff\xff\xff\x7f\x85R.", "makes bytes"),
     (PROTO + stack_global("builtins", "bytearray") + b"J\xff\xff\xff\x7f\x85R.", "codec"),
     (PROTO + stack_global("_codecs", "encode") + b"\x8c\x01a\x8c\x03hex\x86R.", "codec hex"),
