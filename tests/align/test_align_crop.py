@@ -1,4 +1,4 @@
-"""Similarity warps and the box crop, against scikit-image's numbers as SMIRK's official code used them."""
+"""Similarity warps, crops and both ways of sampling, against scikit-image's numbers as SMIRK and EMOCA used them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from facecli.crop import box_crop, similarity_from_points, square_warp, transform_points, warp_bilinear
+from facecli.crop import (
+    box_crop,
+    similarity_from_points,
+    square_around,
+    square_warp,
+    transform_points,
+    warp_bicubic,
+    warp_bilinear,
+)
 from facecli.detect.face import box_of_points
 
 ROOT = Path(__file__).parents[2]
@@ -108,6 +116,74 @@ def test_sampling_is_the_definition(height, width, channels, seed):
             np.testing.assert_allclose(output[y, x], expected, atol=1e-9)
 
 
+@pytest.fixture(scope="module")
+def emoca() -> dict[str, np.ndarray]:
+    with np.load(ROOT / "tests/golden/emoca/crop.npz") as archive:
+        return dict(archive)
+
+
+def test_bicubic_crop_and_its_way_back_are_golden(emoca, astronaut):
+    """EMOCA's video path: crop, cut to bytes, and paste the bytes and a mask of them back."""
+    centre, side = square_around(box_of_points(emoca["kpt68"]), 1.1 * 1.25)
+    np.testing.assert_allclose(centre, emoca["video_center"], atol=1e-9)
+    assert side == emoca["video_size"]
+    warp = square_warp(centre, side, 224)
+    crop = warp_bicubic(astronaut / 255.0, np.linalg.inv(warp), (224, 224))
+    np.testing.assert_allclose(crop[::8, ::8], emoca["video_crop_f"], atol=1e-6)
+    pixels = (crop * 255).astype(np.uint8)
+    np.testing.assert_array_equal(pixels[::4, ::4], emoca["video_crop_u8"])
+    back = warp_bicubic(pixels / 255.0, warp, (512, 512))
+    np.testing.assert_allclose(back[40:220:3, 140:320:3], emoca["video_back"], atol=1e-6)
+    stats = [back.mean(), back.std(), back.min(), back.max()]
+    np.testing.assert_allclose(stats, emoca["video_back_stats"], atol=1e-6)
+    mask = (pixels.astype(int).prod(-1) > 30).astype(float)
+    np.testing.assert_allclose(
+        warp_bicubic(mask, warp, (512, 512))[40:220:3, 140:320:3], emoca["video_mask_back"], atol=1e-6
+    )
+
+
+def naive_bicubic(image: np.ndarray, x: float, y: float) -> np.ndarray:
+    """The definition: Keys' kernel with a = -0.5 over 16 neighbours, 0 outside."""
+
+    def kernel(t: float) -> float:
+        t = abs(t)
+        if t <= 1:
+            return 1.5 * t**3 - 2.5 * t**2 + 1
+        return -0.5 * t**3 + 2.5 * t**2 - 4 * t + 2 if t < 2 else 0.0
+
+    total = np.zeros(image.shape[2])
+    for column in range(int(np.floor(x)) - 1, int(np.floor(x)) + 3):
+        for row in range(int(np.floor(y)) - 1, int(np.floor(y)) + 3):
+            if 0 <= column < image.shape[1] and 0 <= row < image.shape[0]:
+                total += image[row, column] * kernel(x - column) * kernel(y - row)
+    return total
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    height=st.integers(1, 6),
+    width=st.integers(1, 6),
+    channels=st.integers(1, 3),
+    lowest=st.sampled_from([0, 0, 40]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_bicubic_sampling_is_the_definition(height, width, channels, lowest, seed):
+    generator = np.random.default_rng(seed)
+    image = generator.integers(lowest, 256, (height, width, channels)).astype(np.uint8)
+    matrix = np.eye(3)
+    matrix[:2] += generator.normal(size=(2, 3))
+    output = warp_bicubic(image, matrix, (5, 7))
+    raw = np.array([[naive_bicubic(image, *(matrix @ (x, y, 1))[:2]) for x in range(7)] for y in range(5)])
+    least = min(image.min(), 0) if raw.min() <= 0 <= raw.max() else image.min()
+    np.testing.assert_allclose(output, raw.clip(least, image.max()), atol=1e-9)
+
+
+def test_bicubic_of_a_picture_without_black_keeps_the_black_around_it():
+    bright = np.full((8, 8, 3), 200, np.uint8)
+    output = warp_bicubic(bright, np.array([[1.0, 0, -12], [0, 1, 0], [0, 0, 1]]), (8, 24))
+    assert (output[:, :10] == 0).all() and (output[2:6, 14:18] == 200).all() and output.max() == 200
+
+
 def test_identity_and_plain_masks(astronaut):
     mask = astronaut[:, :, 0] > 100
     np.testing.assert_array_equal(warp_bilinear(mask, np.eye(3), mask.shape), mask.astype(float))
@@ -115,11 +191,12 @@ def test_identity_and_plain_masks(astronaut):
     np.testing.assert_allclose(whole, astronaut, atol=1e-9)
 
 
-def test_far_away_is_black(astronaut):
+@pytest.mark.parametrize("warp", [warp_bilinear, warp_bicubic])
+def test_far_away_is_black(warp, astronaut):
     for shift in (1e18, -1e18, np.nan, np.inf):
         matrix = np.eye(3)
         matrix[0, 2] = shift
-        assert not warp_bilinear(astronaut, matrix, (4, 4)).any()
+        assert not warp(astronaut, matrix, (4, 4)).any()
 
 
 def test_a_crop_is_quick(astronaut):
