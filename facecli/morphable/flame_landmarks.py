@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -22,7 +23,8 @@ def contour_row(pose: torch.Tensor, neck: torch.Tensor | None = None) -> torch.T
     turn = axis_angle_to_matrix(pose)
     if neck is not None:
         turn = turn @ axis_angle_to_matrix(neck)
-    yaw = torch.rad2deg(torch.atan2(-turn[:, 2, 0], torch.sqrt(turn[:, 0, 0] ** 2 + turn[:, 1, 0] ** 2)))
+    yaw = torch.atan2(-turn[:, 2, 0], torch.sqrt(turn[:, 0, 0] ** 2 + turn[:, 1, 0] ** 2))
+    yaw = yaw * 180 / math.pi  # not rad2deg: it rounds half degrees to the other row
     degrees = torch.round(yaw.clamp(max=LARGEST_YAW)).long()
     return torch.where(degrees < 0, LARGEST_YAW - degrees.clamp(min=-LARGEST_YAW), degrees)
 
