@@ -11,11 +11,13 @@ import pygltflib as gltf
 import scipy.linalg
 from scipy.spatial.transform import Rotation
 
-from facecli.export.glb import GlbBuilder
+from facecli.export.glb import GlbBuilder, read_accessor, target_positions
 from facecli.geometry.mesh import TriangleMesh
+from facecli.plugin import Rig
 
 Positions = np.ndarray | Callable[[], Iterable[np.ndarray]]
-"""[T, V, 3] (a np.memmap is read piecewise), or a function that gives those frames in chunks whenever it is called."""
+"""[T, V, 3] (a np.memmap is read piecewise), or a function that gives those frames in chunks whenever it is called:
+twice, and once where there are at most 2000 frames."""
 
 _CHUNK_BYTES = 16 << 20
 _SAMPLE_FRAMES = 2000
@@ -38,7 +40,8 @@ class ShapeTrack:
     """Shapes over time as ``mean + weights @ targets``, in the unit of the positions.
 
     Args:
-        mean: [V, 3]. targets: [K, V, 3] offsets. weights: [T, K] float32, -1..1 on the frames it was fitted to.
+        mean: [V, 3], or the face at rest. targets: [K, V, 3] offsets. weights: [T, K] float32; those of principal
+            components are within -1..1 on the frames that they were fitted to.
         visible: [T] bool, frames with a face; the others repeat their neighbour's weights.
         rms_error, max_error: distances over all visible frames.
     """
@@ -56,33 +59,52 @@ def write_animated_glb(
     mesh: TriangleMesh,
     times: np.ndarray,
     positions: Positions,
-    poses: np.ndarray | None = None,
+    poses: np.ndarray | Callable[[], np.ndarray] | None = None,
     *,
+    visible: np.ndarray | None = None,
+    rig: Rig | None = None,
+    weights: np.ndarray | None = None,
     max_targets: int = 32,
     tolerance_mm: float = 0.1,
 ) -> AnimationSummary:
     """Write a video's face as a GLB of one mesh with morph targets, one key a frame.
 
-    As many principal components are kept as bring every vertex within `tolerance_mm`, at most `max_targets`. The face
-    is not there (scale 0, stepwise, as glTF hides nodes) in frames without one. Memory does not grow with the frames'
-    shapes, only with times, poses and weights.
+    As many principal components are kept as bring every vertex within `tolerance_mm`, at most `max_targets`. With a
+    `rig`, its shapes come first and move by their own weights, and the components (``residual_00``, …) describe what
+    they miss. The face is not there (scale 0, stepwise, as glTF hides nodes) in frames without one. Memory does not
+    grow with the frames' shapes, only with times, poses and weights.
 
     Args:
-        mesh: triangles, UV, texture and unit; its vertices are replaced by the mean shape.
+        mesh: triangles, UV, texture and unit; its vertices are replaced by the mean shape, unless there is a `rig`:
+            then they are the face at rest.
         times: [T] seconds, those of the video.
         positions: [T, V, 3] in the head frame, NaN where there is no face; see :data:`Positions`.
-        poses: [T, 4, 4] head frame -> camera frame in the mesh's unit, NaN where there is no face, or None.
+        poses: [T, 4, 4] head frame -> camera frame in the mesh's unit, NaN where there is no face, or None. A function
+            is asked for them when all positions have been read.
+        visible: [T] bool, where `positions` has a face, which saves reading it once more.
+        weights: [T, K] of the rig's shapes, see :func:`facecli.export.rig.code_weights`.
 
     Raises:
         ValueError: no frame has a face, or lengths differ.
     """
     times = increasing(times)
     millimetres = 1000 * mesh.metres_per_unit
-    track = compress_shapes(
-        positions, len(times), len(mesh.vertices), max_targets=max_targets, tolerance=tolerance_mm / millimetres
-    )
+    if visible is None:
+        visible = _visible_frames(positions, len(mesh.vertices))
+    if len(visible) != len(times):
+        raise ValueError(f"{len(visible)} frames of positions for {len(times)} times")
+    if not visible.any():
+        raise ValueError("no frame has a face")
+    kept = {"max_targets": max_targets, "tolerance": tolerance_mm / millimetres}
+    if rig is None:
+        track = compress_shapes(positions, visible, len(mesh.vertices), **kept)
+        names = [f"component_{k:02d}" for k in range(len(track.targets))]
+    else:
+        track = compress_rigged(positions, visible, np.asarray(mesh.vertices, np.float32), rig, weights, **kept)
+        names = [*rig.names, *(f"residual_{k:02d}" for k in range(len(track.targets) - len(rig.names)))]
     builder = GlbBuilder(mesh.with_vertices(track.mean))
-    _add_targets(builder, track.targets)
+    # Programs that don't play the animation show the mean shape, or the first frame's expression.
+    builder.add_targets(names, track.targets, None if rig is None else track.weights[int(track.visible.argmax())])
     _add_animation(builder, times, track, poses, mesh.metres_per_unit)
     builder.write(path)
     return AnimationSummary(
@@ -118,31 +140,17 @@ def read_animation(path: str | Path, vertices: int) -> Animation | None:
         return None
     animation = document.animations[0]
     samplers = {channel.target.path: animation.samplers[channel.sampler] for channel in animation.channels}
-    times = _read(document, next(iter(samplers.values())).input)
-    values = {name: _read(document, sampler.output) for name, sampler in samplers.items()}
-    primitive = document.meshes[0].primitives[0]
-    targets = [_read(document, _position(target))[:vertices] for target in primitive.targets or []]
+    times = read_accessor(document, next(iter(samplers.values())).input)
+    values = {name: read_accessor(document, sampler.output) for name, sampler in samplers.items()}
+    targets = [target[:vertices] for target in target_positions(document)]
     return Animation(
         times=times,
-        mean=_read(document, primitive.attributes.POSITION)[:vertices],
+        mean=read_accessor(document, document.meshes[0].primitives[0].attributes.POSITION)[:vertices],
         targets=np.array(targets, np.float32).reshape(-1, vertices, 3),
         weights=values["weights"].reshape(len(times), -1) if targets else np.zeros((len(times), 0), np.float32),
         rotations=values.get("rotation"),
         visible=values["scale"].any(axis=1) if "scale" in values else np.ones(len(times), bool),
     )
-
-
-def _position(target: gltf.Attributes | dict) -> int:
-    return target["POSITION"] if isinstance(target, dict) else target.POSITION  # as read, and as made
-
-
-def _read(document: gltf.GLTF2, number: int) -> np.ndarray:
-    """A float32 accessor as [N] or [N, C]."""
-    accessor = document.accessors[number]
-    view = document.bufferViews[accessor.bufferView]
-    width = {gltf.SCALAR: 1, gltf.VEC3: 3, gltf.VEC4: 4}[accessor.type]
-    values = np.frombuffer(document.binary_blob(), np.float32, accessor.count * width, view.byteOffset)
-    return values if width == 1 else values.reshape(-1, width)
 
 
 def increasing(times: np.ndarray) -> np.ndarray:
@@ -156,13 +164,43 @@ def increasing(times: np.ndarray) -> np.ndarray:
 
 
 def compress_shapes(
-    positions: Positions, frames: int, vertices: int, *, max_targets: int, tolerance: float
+    positions: Positions, visible: np.ndarray, vertices: int, *, max_targets: int, tolerance: float
 ) -> ShapeTrack:
     """Fit the principal components of at most 2000 frames, then describe every frame by them, chunk by chunk."""
-    visible = _visible_frames(positions, frames, vertices)
-    mean, targets = _fit(_sample(positions, visible, vertices), max_targets, tolerance)
-    weights, rms_error, max_error = _project(positions, visible, mean, targets)
+    sample = _sample(positions, visible, vertices)
+    mean = sample.mean(0, dtype=np.float64).astype(np.float32)
+    targets = _fit(sample - mean, max_targets, tolerance)
+    weights, rms_error, max_error = _project(_once(sample, positions, visible), visible, mean, targets)
     return ShapeTrack(mean, targets, weights, visible, rms_error, max_error)
+
+
+def compress_rigged(
+    positions: Positions,
+    visible: np.ndarray,
+    neutral: np.ndarray,
+    rig: Rig,
+    weights: np.ndarray,
+    *,
+    max_targets: int,
+    tolerance: float,
+) -> ShapeTrack:
+    """Every frame as `neutral` [V, 3] and the rig's shapes by `weights` [T, K], and components of what these miss.
+
+    The components have no mean of their own: with all weights at zero, the face is at rest.
+    """
+    vertices, weights = len(neutral), np.asarray(weights, np.float32)
+    shapes = np.asarray(rig.shapes, np.float32).reshape(len(rig.names), -1)
+
+    def missed() -> Iterator[np.ndarray]:
+        for at, chunk in _chunks(positions, vertices):
+            yield chunk - (neutral + (weights[at] @ shapes).reshape(-1, vertices, 3))
+
+    sample = _sample(missed, visible, vertices)
+    residuals = _fit(sample.copy(), max_targets, tolerance)
+    further, rms_error, max_error = _project(_once(sample, missed, visible), visible, np.zeros_like(neutral), residuals)
+    targets = np.concatenate([shapes.reshape(-1, vertices, 3), residuals])
+    both = np.concatenate([weights[_hold(visible)], further], axis=1)
+    return ShapeTrack(neutral, targets, both, visible, rms_error, max_error)
 
 
 def _chunks(positions: Positions, vertices: int) -> Iterator[tuple[slice, np.ndarray]]:
@@ -181,14 +219,9 @@ def _slices(positions: np.ndarray, vertices: int) -> Iterator[np.ndarray]:
         yield np.asarray(positions[start : start + step])
 
 
-def _visible_frames(positions: Positions, frames: int, vertices: int) -> np.ndarray:
+def _visible_frames(positions: Positions, vertices: int) -> np.ndarray:
     parts = [np.isfinite(chunk).all(axis=(1, 2)) for _, chunk in _chunks(positions, vertices)]
-    visible = np.concatenate(parts) if parts else np.zeros(0, bool)
-    if len(visible) != frames:
-        raise ValueError(f"{len(visible)} frames of positions for {frames} times")
-    if not visible.any():
-        raise ValueError("no frame has a face")
-    return visible
+    return np.concatenate(parts) if parts else np.zeros(0, bool)
 
 
 def _sample(positions: Positions, visible: np.ndarray, vertices: int) -> np.ndarray:
@@ -201,33 +234,51 @@ def _sample(positions: Positions, visible: np.ndarray, vertices: int) -> np.ndar
     return np.concatenate([chunk[picked[at]].astype(np.float32) for at, chunk in _chunks(positions, vertices)])
 
 
-def _fit(sample: np.ndarray, max_targets: int, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
-    """Mean [V, 3] and as few principal components [K, V, 3] as keep every vertex of `sample` within `tolerance`.
+def _once(sample: np.ndarray, positions: Positions, visible: np.ndarray) -> Positions:
+    """`positions`, from memory where the `sample` has all visible frames: decoding them again would take its time."""
+    if len(sample) < visible.sum():
+        return positions
+    row = np.cumsum(visible) - 1
+
+    def chunks() -> Iterator[np.ndarray]:
+        step = max(_CHUNK_BYTES // sample[0].nbytes, 1)
+        for start in range(0, len(visible), step):
+            part = slice(start, start + step)
+            yield np.where(visible[part, None, None], sample[row[part]], np.float32(np.nan))
+
+    return chunks
+
+
+def _fit(sample: np.ndarray, max_targets: int, tolerance: float) -> np.ndarray:
+    """As few principal components [K, V, 3] as keep every vertex of `sample` [n, V, 3] within `tolerance`.
 
     A component is scaled by its largest weight, so that weights stay within -1..1, where editors' sliders end.
+    `sample` is used up.
     """
-    mean = sample.mean(0, dtype=np.float64).astype(np.float32)
-    rest = (sample - mean).reshape(len(sample), -1)
-    targets = []
-    for component in _components(rest, max_targets):
-        if np.square(rest.reshape(sample.shape)).sum(-1).max() <= tolerance**2:
+    rest, targets = sample.reshape(len(sample), -1), []
+
+    def done() -> bool:
+        return np.square(sample).sum(-1).max() <= tolerance**2
+
+    for component in () if done() else _components(rest, max_targets):
+        if done():
             break
         weights = rest @ component
         rest -= np.outer(weights, component)
         targets.append(component * max(np.abs(weights).max(), 1e-12))
-    return mean, np.array(targets, np.float32).reshape(-1, *mean.shape)
+    return np.array(targets, np.float32).reshape(-1, *sample.shape[1:])
 
 
-def _components(centred: np.ndarray, count: int) -> np.ndarray:
-    """The first principal directions [<= count, D] of `centred` [n, D], by the n x n Gram matrix: D may be large."""
-    gram = (centred @ centred.T).astype(np.float64)
+def _components(rows: np.ndarray, count: int) -> np.ndarray:
+    """The first principal directions [<= count, D] of `rows` [n, D], by the n x n Gram matrix: D may be large."""
+    gram = (rows @ rows.T).astype(np.float64)
     size = len(gram)
     count = min(count, size)
     if count == 0:
-        return np.zeros((0, centred.shape[1]), np.float32)
+        return np.zeros((0, rows.shape[1]), np.float32)
     values, vectors = scipy.linalg.eigh(gram, subset_by_index=[size - count, size - 1])
     kept = values[::-1] > 1e-10 * max(values[-1], 1e-30)
-    directions = vectors[:, ::-1][:, kept].T.astype(np.float32) @ centred
+    directions = vectors[:, ::-1][:, kept].T.astype(np.float32) @ rows
     return directions / np.linalg.norm(directions, axis=1, keepdims=True)
 
 
@@ -257,17 +308,12 @@ def _hold(visible: np.ndarray) -> np.ndarray:
     return np.where(last >= 0, last, np.argmax(visible))
 
 
-def _add_targets(builder: GlbBuilder, targets: np.ndarray) -> None:
-    if not len(targets):
-        return
-    builder.primitive.targets = [gltf.Attributes(POSITION=builder.add_positions(target)) for target in targets]
-    face = builder.document.meshes[0]
-    face.weights = [0.0] * len(targets)
-    face.extras = {"targetNames": [f"component_{k:02d}" for k in range(len(targets))]}
-
-
 def _add_animation(
-    builder: GlbBuilder, times: np.ndarray, track: ShapeTrack, poses: np.ndarray | None, metres_per_unit: float
+    builder: GlbBuilder,
+    times: np.ndarray,
+    track: ShapeTrack,
+    poses: np.ndarray | Callable[[], np.ndarray] | None,
+    metres_per_unit: float,
 ) -> None:
     clock = builder.add(times, bounds=True)
     animation = gltf.Animation(name="video", samplers=[], channels=[])
@@ -281,6 +327,7 @@ def _add_animation(
     if len(track.targets):
         animate("weights", track.weights.ravel())
     scale = np.ones(len(times))
+    poses = poses() if callable(poses) else poses
     if poses is not None:
         if len(poses) != len(times):
             raise ValueError(f"{len(poses)} poses for {len(times)} times")

@@ -1,4 +1,4 @@
-"""Wavefront OBJ with its material and texture, written and read with separate UV indices.
+"""Wavefront OBJ with its material, texture and normal map, written and read with separate UV indices.
 
 Own code, since readers and writers at large split vertices at UV seams and so lose the model's vertex order.
 """
@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from facecli.errors import InputError
+from facecli.export.surface import outward_normals
 from facecli.geometry.mesh import TriangleMesh
 from facecli.io.atomic import atomic_write
 from facecli.io.images import read_image, write_image
@@ -21,45 +23,89 @@ _UNITS = {0.001: "millimetres", 0.01: "centimetres", 1.0: "metres"}
 _UNIT_LINE = re.compile(r"#\s*unit:\s*(\S+)(?:\s+metres)?")
 
 
+@dataclass(frozen=True)
+class Displacement:
+    """A displacement map that a material names.
+
+    Args:
+        name: of the picture, in the OBJ's folder.
+        low: what black means, along the normals in the mesh's unit.
+        range: from black to white.
+    """
+
+    name: str
+    low: float
+    range: float
+
+
 def write_obj(
-    path: str | Path, mesh: TriangleMesh, *, texture_name: str | None = None, texture_png: bytes | None = None
+    path: str | Path,
+    mesh: TriangleMesh,
+    *,
+    texture_name: str | None = None,
+    texture_png: bytes | None = None,
+    normal_png: bytes | None = None,
+    displacement: Displacement | None = None,
 ) -> None:
     """Write `mesh` as `path` and, with a texture, ``.mtl`` and ``.png`` of the same name beside it.
 
-    Positions keep the mesh's unit, to the last bit of float32. The OBJ is put in place last: a kill in between leaves
-    none that points at a missing texture.
+    A normal map becomes ``…_normals.png``, and the OBJ then holds the normals that it refers to. Positions keep the
+    mesh's unit, to the last bit of float32. The OBJ is put in place last: a kill in between leaves none that points at
+    a missing picture.
 
     Args:
         texture_name: another name for the texture file; without `mesh.texture`, a picture already in that folder.
-        texture_png: `mesh.texture` as a PNG, if it was encoded already; the texture file must be a ``.png`` then.
+        texture_png, normal_png: `mesh.texture` and `mesh.normal_map` as PNGs, if they were encoded already; the texture
+            file must be a ``.png`` then.
+        displacement: a map already in that folder.
     """
     path = Path(path)
-    textured = mesh.uv is not None and (mesh.texture is not None or texture_name is not None)
-    material = path.with_suffix(".mtl")
-    if textured:
-        picture = path.with_name(texture_name or path.with_suffix(".png").name)
+    pictures = {}
+    if mesh.uv is not None and (mesh.texture is not None or texture_name is not None):
+        pictures["texture"] = texture_name or path.with_suffix(".png").name
         if mesh.texture is not None:
-            _write_texture(picture, mesh.texture, texture_png)
+            _write_picture(path.with_name(pictures["texture"]), mesh.texture, texture_png)
+    if mesh.uv is not None and mesh.normal_map is not None:
+        pictures["normals"] = normals_name(path.stem)
+        _write_picture(path.with_name(pictures["normals"]), mesh.normal_map, normal_png)
+    material = path.with_suffix(".mtl")
+    if pictures:
         with atomic_write(material) as temporary:
-            temporary.write_text(_material(picture.name), "utf-8", "surrogateescape")
+            temporary.write_text(_material(displacement=displacement, **pictures), "utf-8", "surrogateescape")
     with (
         atomic_write(path) as temporary,
         temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="\n") as file,
     ):
-        file.writelines(line + "\n" for line in _lines(mesh, material.name if textured else None))
+        file.writelines(_blocks(mesh, material.name if pictures else None))
 
 
-def _write_texture(path: Path, texture: np.ndarray, png: bytes | None) -> None:
+def normals_name(stem: str) -> str:
+    """The normal map's file beside ``stem.obj``."""
+    return f"{stem}_normals.png"
+
+
+def _write_picture(path: Path, pixels: np.ndarray, png: bytes | None) -> None:
     if png is None:
-        write_image(path, texture)
+        write_image(path, pixels)
     else:
         with atomic_write(path) as temporary:
             temporary.write_bytes(png)
 
 
-def _material(picture: str) -> str:
-    """A matte material: the texture is a photograph and holds its light already."""
-    return f"newmtl face\nKa 0 0 0\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {_one_line(picture)}\n"
+def _material(texture: str | None = None, normals: str | None = None, displacement: Displacement | None = None) -> str:
+    """A matte material: a texture is a photograph and holds its light already; without one it is grey."""
+    grey = 1 if texture else 0.7
+    lines = ["newmtl face", "Ka 0 0 0", f"Kd {grey} {grey} {grey}", "Ks 0 0 0", "illum 1"]
+    if texture:
+        lines.append(f"map_Kd {_one_line(texture)}")
+    if normals:
+        # `norm` is the word for it. Blender doesn't know that one and takes `map_Bump` for a normal map, which by the
+        # book is a height; three.js, which reads it so, prefers `norm`, and MeshLab and trimesh read neither.
+        lines += [f"norm {_one_line(normals)}", f"map_Bump {_one_line(normals)}"]
+    if displacement:
+        # -mm: base and gain, so that what is read between 0 and 1 means lengths in the mesh's unit.
+        lines.append(f"disp -mm {displacement.low:.9g} {displacement.range:.9g} {_one_line(displacement.name)}")
+    return "\n".join(lines) + "\n"
 
 
 def _one_line(name: str) -> str:
@@ -67,29 +113,42 @@ def _one_line(name: str) -> str:
     return re.sub(r"[\x00-\x1f]", "_", name)
 
 
-def _lines(mesh: TriangleMesh, material: str | None) -> Iterable[str]:
+def _blocks(mesh: TriangleMesh, material: str | None) -> Iterator[str]:
+    """The file piece by piece; tables are formatted whole, at a third of the time that lines take."""
     unit = _UNITS.get(mesh.metres_per_unit) or f"{mesh.metres_per_unit!r} metres"
-    yield "# facecli"
-    yield f"# unit: {unit}"
-    yield "# axes: x right, y up, z towards the viewer of a frontal face"
+    yield f"# facecli\n# unit: {unit}\n# axes: x right, y up, z towards the viewer of a frontal face\n"
     if material:
-        yield f"mtllib {_one_line(material)}"
-    yield "o face"
+        yield f"mtllib {_one_line(material)}\n"
+    yield "o face\n"
     numbers = _text(mesh.vertices)
     if mesh.vertex_colors is not None:
         numbers = np.concatenate([numbers, _text(np.round(np.asarray(mesh.vertex_colors) / 255, 4))], axis=1)
-    yield from ("v " + " ".join(row) for row in numbers.tolist())
+    yield _table("v", numbers)
     if mesh.uv is not None:
-        yield from ("vt " + " ".join(row) for row in _text(mesh.uv).tolist())
+        yield _table("vt", _text(mesh.uv))
+    has_normals = mesh.uv is not None and mesh.normal_map is not None
+    if has_normals:
+        yield _table("vn", _text(np.round(outward_normals(mesh), 5)))
     if material:
-        yield "usemtl face"
-    corners = np.asarray(mesh.triangles, np.int64) + 1
+        yield "usemtl face\n"
+    yield _table("f", _corners(mesh, has_normals))
+
+
+def _table(word: str, rows: np.ndarray) -> str:
+    """A line for each of `rows` [N, C]."""
+    return f"{word}{' %s' * rows.shape[1]}\n" * len(rows) % tuple(rows.ravel().tolist())
+
+
+def _corners(mesh: TriangleMesh, has_normals: bool) -> np.ndarray:
+    """The corners [F, 3] as the format has them: 1-based ``vertex``, ``vertex/uv`` or ``vertex/uv/normal``."""
+    vertex = np.asarray(mesh.triangles, np.int64)
     if mesh.uv is None:
-        yield from (f"f {a} {b} {c}" for a, b, c in corners.tolist())
-        return
-    uv_corners = corners if mesh.uv_triangles is None else np.asarray(mesh.uv_triangles, np.int64) + 1
-    for (a, b, c), (s, t, u) in zip(corners.tolist(), uv_corners.tolist(), strict=True):
-        yield f"f {a}/{s} {b}/{t} {c}/{u}"
+        return vertex + 1
+    uv = vertex if mesh.uv_triangles is None else np.asarray(mesh.uv_triangles, np.int64)
+    pairs, corner = np.unique(vertex * len(mesh.uv) + uv, return_inverse=True)  # a word once, not at every corner
+    form = "{0}/{1}/{0}" if has_normals else "{0}/{1}"
+    words = [form.format(v + 1, t + 1) for v, t in zip(*(part.tolist() for part in np.divmod(pairs, len(mesh.uv))))]
+    return np.array(words, object)[corner.reshape(vertex.shape)]
 
 
 def _text(numbers: np.ndarray) -> np.ndarray:
@@ -98,7 +157,7 @@ def _text(numbers: np.ndarray) -> np.ndarray:
 
 
 def read_obj(path: str | Path, *, metres_per_unit: float | None = None) -> TriangleMesh:
-    """Read an OBJ: positions, UV with their own indices, vertex colours, the texture of its first material.
+    """Read an OBJ: positions, UV with their own indices, vertex colours, texture and normal map of its first material.
 
     Polygons become fans of triangles; negative indices count from the end; normals, groups and lines are ignored.
     Vertex order is kept. Colours are read when every vertex has them, UV when every corner has one.
@@ -181,7 +240,8 @@ class _Parser:
             triangles=triangles,
             uv=np.array(self.uv, np.float64) if has_uv else None,
             uv_triangles=uv_triangles if has_uv else None,
-            texture=self._texture() if has_uv else None,
+            texture=self._picture("map_Kd") if has_uv else None,
+            normal_map=self._picture("norm") if has_uv else None,
             vertex_colors=self._colors(),
             metres_per_unit=metres_per_unit or self.metres_per_unit or 0.001,
         )
@@ -191,13 +251,13 @@ class _Parser:
             return None
         return np.rint(np.clip([row[3:6] for row in self.vertices], 0, 1) * np.float64(255)).astype(np.uint8)
 
-    def _texture(self) -> np.ndarray | None:
-        """The first texture that exists; a mesh without its picture is still a mesh."""
+    def _picture(self, kind: str) -> np.ndarray | None:
+        """The first picture that exists of this `kind`; a mesh without its pictures is still a mesh."""
         for library in self.libraries:
             with contextlib.suppress(OSError, InputError):
                 for line in self.path.with_name(library).read_text("utf-8", "surrogateescape").splitlines():
                     word, _, name = line.strip().partition(" ")
-                    if word == "map_Kd":
+                    if word == kind:
                         return read_image(self.path.parent / name.strip())
         return None
 

@@ -71,7 +71,7 @@ def test_texture_under_another_name(mesh, tmp_path):
 
 
 def test_a_failure_midway_leaves_no_obj_without_its_texture(mesh, tmp_path, monkeypatch):
-    monkeypatch.setattr(obj, "_material", lambda picture: (_ for _ in ()).throw(OSError(28, os.strerror(28))))
+    monkeypatch.setattr(obj, "_material", lambda **pictures: (_ for _ in ()).throw(OSError(28, os.strerror(28))))
     with pytest.raises(OutputError, match="No space left"):
         write_obj(tmp_path / "mesh.obj", mesh)
     assert [p.name for p in tmp_path.iterdir()] == ["mesh.png"]

@@ -1,0 +1,75 @@
+"""A model's blend shapes for exports: the face at rest, and the weights of the shapes that make its expression."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from facecli.codes import Codes
+from facecli.geometry.mesh import TriangleMesh
+from facecli.plugin import Rig
+
+TOLERANCE_MM = 0.1
+"""What blend shapes miss of an expression (a jaw turns, shapes are straight) becomes a shape of its own above this."""
+
+
+@dataclass(frozen=True)
+class Blend:
+    """A face as ``neutral + weights @ targets``, in the unit of its mesh.
+
+    Args:
+        neutral: [V, 3]. names: of the K targets. targets: [K, V, 3] offsets. weights: [K].
+    """
+
+    neutral: np.ndarray
+    names: tuple[str, ...]
+    targets: np.ndarray
+    weights: np.ndarray
+
+
+def blend(
+    mesh: TriangleMesh,
+    rig: Rig,
+    weights: np.ndarray,
+    neutral: np.ndarray | None = None,
+    *,
+    tolerance_mm: float = TOLERANCE_MM,
+) -> Blend:
+    """`mesh` by the shapes of `rig`.
+
+    Args:
+        mesh: the face with its expression.
+        weights: [K] the face's own, see :func:`code_weights`.
+        neutral: [V, 3] the same face decoded with the rig's codes at zero (see :func:`at_rest`). What the shapes miss
+            between the two becomes the target ``residual_00``, at weight 1. Without it, the neutral is what the shapes
+            leave of `mesh`.
+    """
+    shapes = np.asarray(rig.shapes, np.float32)
+    weights = np.asarray(weights, np.float32)
+    moved = np.tensordot(weights, shapes, 1)
+    if neutral is None:
+        return Blend(np.asarray(mesh.vertices) - moved, rig.names, shapes, weights)
+    missed = np.asarray(mesh.vertices, np.float32) - neutral - moved
+    if np.linalg.norm(missed, axis=1).max(initial=0) * 1000 * mesh.metres_per_unit > tolerance_mm:
+        shapes, weights = np.concatenate([shapes, missed[None]]), np.append(weights, np.float32(1))
+        return Blend(np.asarray(neutral), (*rig.names, "residual_00"), shapes, weights)
+    return Blend(np.asarray(neutral), rig.names, shapes, weights)
+
+
+def code_weights(rig: Rig, codes: Codes) -> np.ndarray:
+    """Weights float32 [B, K] of the shapes, which are numbers of the codes; 0 for codes that aren't there."""
+    weights = np.zeros((len(codes), len(rig.names)), np.float32)
+    for k, (name, index) in enumerate(rig.codes):
+        if name in codes:
+            weights[:, k] = codes[name].reshape(len(codes), -1)[:, index].numpy(force=True)
+    return weights
+
+
+def at_rest(rig: Rig, codes: Codes) -> Codes:
+    """`codes` with the numbers that drive the shapes at zero."""
+    values = {name: codes[name].clone() for name, _ in rig.codes if name in codes}
+    for name, index in rig.codes:
+        if name in values:
+            values[name].view(len(codes), -1)[:, index] = 0
+    return codes.replace(**values)

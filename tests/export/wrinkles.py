@@ -1,0 +1,80 @@
+"""A FLAME-sized head with wrinkles, as a model with detail decodes it: toy head, DECA's formulas, made-up relief."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import torch
+
+from facecli.geometry.normals import vertex_normals
+from facecli.plugin import Detail, Reconstruction
+from facecli.render.texture import uv_layout
+from standins.deca import toy_dense_template, toy_uv
+from standins.flame import toy_flame
+
+
+def relief(size: int = 256) -> np.ndarray:
+    """Displacement [S, S] in millimetres: furrows on the forehead, a slanted one on a cheek, and larger waves."""
+    v, u = np.meshgrid(1 - (np.arange(size) + 0.5) / size, (np.arange(size) + 0.5) / size, indexing="ij")
+    forehead = np.exp(-(((u - 0.5) / 0.12) ** 2) - ((v - 0.33) / 0.05) ** 2)
+    furrows = 0.35 * np.sin(2 * np.pi * 42 * (v + 0.02 * np.cos(9 * u))) * forehead
+    cheek = -0.9 * np.exp(-(((u - 0.62 + 0.5 * (v - 0.2)) / 0.012) ** 2) - ((v - 0.2) / 0.06) ** 2)
+    return furrows + cheek + 0.5 * np.sin(17 * u) * np.cos(13 * v)
+
+
+@functools.cache
+def wrinkled_head(size: int = 256) -> Reconstruction:
+    """One face: 5023 coarse and 59 thousand dense vertices in millimetres, with DECA's UV layout in size."""
+    flame, (uv, uv_triangles) = toy_flame(), toy_uv()
+    vertices = (flame["v_template"] * 1000).astype(np.float32)
+    triangles = flame["f"].astype(np.int64)
+    normals = vertex_normals(vertices, triangles)
+    displacement = relief(size).astype(np.float32)
+    layout = uv_layout(uv, uv_triangles, size)
+    laid = layout.interpolate(triangles, np.concatenate([vertices, normals], axis=1))
+    place = laid[:, :3] + displacement[layout.mask][:, None] * laid[:, 3:]
+    detail_normals = grid_normals(layout.picture(place), layout.mask)
+    thin = ~detail_normals.any(axis=-1) & layout.mask  # no whole square around it
+    detail_normals[thin] = laid[thin[layout.mask], 3:]
+
+    template = toy_dense_template(size)
+    chosen, weights = template["valid_pixel_3d_faces"], template["valid_pixel_b_coords"][..., None]
+    column, row = np.divmod(template["valid_pixel_ids"], size)
+    along = (normals[chosen] * weights).sum(1)
+    along /= np.linalg.norm(along, axis=1, keepdims=True)
+    dense = (vertices[chosen] * weights).sum(1) + displacement[row, column][:, None] * along
+    detail = Detail(
+        displacement=torch.from_numpy(displacement)[None, None],
+        normals=torch.from_numpy(detail_normals.transpose(2, 0, 1))[None].contiguous(),
+        vertices=torch.from_numpy(dense.astype(np.float32))[None],
+        triangles=torch.from_numpy(template["f"].astype(np.int64)),
+        uv=torch.from_numpy(np.stack([(column + 0.5) / size, 1 - (row + 0.5) / size], 1).astype(np.float32)),
+    )
+    projected = vertices * np.array([2, -2, -1], np.float32) + np.array([256, 256, 0], np.float32)
+    return Reconstruction(
+        vertices=torch.from_numpy(vertices)[None],
+        triangles=torch.from_numpy(triangles),
+        projected=torch.from_numpy(projected)[None],
+        head_pose=torch.eye(4)[None],
+        uv=torch.from_numpy(uv),
+        uv_triangles=torch.from_numpy(uv_triangles),
+        detail=detail,
+    )
+
+
+def grid_normals(places: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Normals [S, S, 3] of the surface whose points are `places` [S, S, 3] where `mask`; zero without a whole square."""
+    size = len(places)
+    index = np.arange(size * size).reshape(size, size)
+    a, b, c, d = index[:-1, :-1], index[1:, :-1], index[:-1, 1:], index[1:, 1:]
+    whole = (mask[:-1, :-1] & mask[1:, :-1] & mask[:-1, 1:] & mask[1:, 1:]).ravel()
+    triangles = np.concatenate([np.stack([x.ravel()[whole] for x in t], 1) for t in ((a, b, c), (c, b, d))])
+    return vertex_normals(places.reshape(-1, 3), triangles, eps=1e-12).reshape(size, size, 3)
+
+
+def skin(size: int = 512) -> np.ndarray:
+    """A texture [S, S, 3] uint8 of soft colours."""
+    v, u = np.meshgrid(np.arange(size) / size, np.arange(size) / size, indexing="ij")
+    tones = np.stack([190 + 25 * np.sin(9 * u), 140 + 20 * np.cos(8 * v), 120 + 15 * np.sin(6 * (u + v))], -1)
+    return tones.astype(np.uint8)
