@@ -160,7 +160,12 @@ FACE_LANDMARKER_TASK = Asset(
     note="MediaPipe's face landmarks and blendshapes, 3.7 MB; only mediapipe releases after 0.10.21 need it",
 )
 
-SHARED = (FACE_LANDMARKER_TASK,)
+
+def shared() -> tuple[Asset, ...]:
+    """What belongs to no plugin alone: facecli's own, and the editions of FLAME that its models may be given."""
+    from facecli.morphable import files
+
+    return (FACE_LANDMARKER_TASK, *files.EDITIONS)
 
 
 def catalogue() -> dict[str, Asset]:
@@ -170,7 +175,7 @@ def catalogue() -> dict[str, Asset]:
     """
     from facecli import registry
 
-    known = {asset.name: asset for asset in SHARED}
+    known = {asset.name: asset for asset in shared()}
     for plugin in registry.plugins().values():
         for asset in (*plugin.assets, *plugin.optional_assets):
             name = asset.name if known.get(asset.name, asset) == asset else f"{plugin.name}:{asset.name}"

@@ -12,16 +12,18 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from facecli.errors import MissingAssetError, OutputError
 
 if TYPE_CHECKING:
     import requests
+
+    from facecli.assets.login import Credentials
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes that are there and those there will be (None: the server doesn't say)."""
@@ -36,6 +38,10 @@ LONGEST_PAUSE = 15.0
 _WORTH_MENTIONING = 1 << 20  # bytes beyond the farthest point so far
 _CHUNK = 1 << 16
 _TRY_AGAIN = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
+_REFUSED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+_REDIRECTS = {301, 302, 303, 307, 308}
+_SAME_REQUEST = {307, 308}  # redirects that want the form sent again; the others want a plain GET
+_MOST_REDIRECTS = 5
 
 
 class FetchError(MissingAssetError):
@@ -57,6 +63,8 @@ class Job:
         hashed: the result will be checked by a hash or its beginning, so that a part can be continued without the
             server's word (ETag) on its edition.
         tamper_proof: it will be checked by a whole hash, so that an unencrypted way can't slip in anything.
+        credentials: the log-in that `url` wants as a form; sent over https to the host of `url` only.
+        login_site: the page of that log-in, for messages.
     """
 
     url: str
@@ -64,6 +72,8 @@ class Job:
     size: int | None = None
     hashed: bool = False
     tamper_proof: bool = False
+    credentials: Credentials | None = field(default=None, repr=False)
+    login_site: str = ""
 
     @property
     def host(self) -> str:
@@ -92,11 +102,14 @@ def download(job: Job, progress: Progress | None = None, note: Note | None = Non
     Gives up after `STALLS` attempts in a row without progress; the part stays for the next call.
 
     Raises:
-        FetchError: no connection, refused, broken off too often, or a web page instead of a file.
+        FetchError: no connection, refused, broken off too often, a web page instead of a file, or a log-in that would
+            leave its site or go unencrypted.
         OutputError: the disk is full or the folder not writable.
     """
     import requests
 
+    if job.credentials and urlsplit(job.url).scheme != "https":
+        raise FetchError(f"{job.url}: a log-in is sent over https only; nothing was sent")
     stalls, farthest = 0, job.have
     with requests.Session() as session:
         session.headers["User-Agent"] = "facecli"
@@ -171,6 +184,8 @@ def _request(session: requests.Session, job: Job, headers: dict[str, str]) -> re
     import requests
 
     try:
+        if job.credentials:
+            return _request_logged_in(session, job, headers)
         return session.get(job.url, headers=headers, stream=True, timeout=(CONNECT_TIMEOUT, READ_TIMEOUT))
     except requests.exceptions.SSLError as error:
         raise FetchError(
@@ -182,8 +197,35 @@ def _request(session: requests.Session, job: Job, headers: dict[str, str]) -> re
         raise _BrokeOffError(f"{job.host} hung up") from error
     except requests.exceptions.Timeout as error:
         raise _BrokeOffError(f"{job.host} doesn't answer") from error
-    except requests.exceptions.RequestException as error:  # malformed addresses, endless redirects
+    except (requests.exceptions.RequestException, ValueError) as error:  # malformed addresses, endless redirects
         raise FetchError(f"{job.url}: {_reason(error)}") from error
+
+
+def _request_logged_in(session: requests.Session, job: Job, headers: dict[str, str]) -> requests.Response:
+    """Send the form, and follow redirects by hand: the form goes to the host that it is for, and nothing goes
+    unencrypted. requests itself would send it on to whatever host a redirect 307 or 308 names."""
+    url, form = job.url, job.credentials.form()
+    for _ in range(_MOST_REDIRECTS + 1):
+        how = {"headers": headers, "stream": True, "timeout": (CONNECT_TIMEOUT, READ_TIMEOUT), "allow_redirects": False}
+        response = session.post(url, data=form, **how) if form else session.get(url, **how)
+        if response.status_code not in _REDIRECTS or "Location" not in response.headers:
+            return response
+        target = urljoin(url, response.headers["Location"])
+        response.close()
+        if urlsplit(target).scheme != "https":
+            raise FetchError(f"{job.url}: leads to an unencrypted address ({_host(target)}); nothing was sent there")
+        if response.status_code not in _SAME_REQUEST:
+            form = None
+        elif form and _host(target) != _host(job.url):
+            raise FetchError(f"{job.url}: wants the log-in sent on to {_host(target)}; nothing was sent there")
+        url = target
+    raise FetchError(f"{job.url}: leads from address to address without end")
+
+
+def _host(url: str) -> str:
+    """Host and port, the latter even where it goes without saying."""
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port or {'https': 443}.get(parts.scheme, 80)}"
 
 
 def _never_connected(error: Exception) -> bool:
@@ -218,11 +260,14 @@ def _refuse_bad_answer(job: Job, response: requests.Response) -> None:
     status = response.status_code
     if status in _TRY_AGAIN or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise _BrokeOffError(f"{job.host} says {status} {response.reason}")
-    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+    web_page = response.headers.get("Content-Type", "").startswith("text/html")
+    if job.credentials and (status in _REFUSED or (web_page and "Content-Disposition" not in response.headers)):
+        raise FetchError(refused_login(job))
+    if status in _REFUSED:
         raise FetchError(f"{job.url}: {job.host} refuses it: {status} {response.reason} (it may want a log-in)")
     if status not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
         raise FetchError(f"{job.url}: {job.host} doesn't have it: {status} {response.reason}")
-    if response.headers.get("Content-Type", "").startswith("text/html"):
+    if web_page and not job.credentials:
         raise FetchError(
             f"{job.url}: {job.host} gives a web page instead of the file (a log-in, a proxy, or the file has moved)"
         )
@@ -230,6 +275,12 @@ def _refuse_bad_answer(job: Job, response: requests.Response) -> None:
     encrypted = [urlsplit(step.url).scheme == "https" for step in way]
     if not job.tamper_proof and encrypted[0] and not all(encrypted):
         raise FetchError(f"{job.url}: leads to an unencrypted address, and no whole hash is known to check the file by")
+
+
+def refused_login(job: Job) -> str:
+    """The line for a log-in that the site doesn't let pass."""
+    site = job.login_site or job.host
+    return f"the site refuses this log-in, or you have not accepted its licence there: {site}"
 
 
 def _offset_of(job: Job, response: requests.Response, asked: int) -> int:

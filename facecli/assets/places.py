@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
 
 FOLDERS_VARIABLE = "FACECLI_ASSETS"
@@ -37,14 +38,18 @@ def mirror() -> str:
     return os.environ.get(MIRROR_VARIABLE, "").rstrip("/")
 
 
-def candidates(filenames: tuple[str, ...]) -> list[Path]:
-    """All files with one of these names below the search folders: places first, then names, both in their order."""
-    found: list[Path] = []
+def candidates(names: tuple[str, ...], marker: str = "") -> list[list[Path]]:
+    """For each place, in their order, what is called one of `names` there, in the order of the names.
+
+    Args:
+        marker: look for folders instead that have a file of this name in them.
+    """
+    places = []
     for folder in search_folders():
-        files = _scan(folder)
-        for filename in filenames:
-            found += files.get(filename, ())
-    return list(dict.fromkeys(found))
+        found = _scan(folder)
+        there = [path for name in names for path in (found.folders if marker else found.files).get(name, ())]
+        places.append([path for path in there if not marker or (path / marker).is_file()])
+    return places
 
 
 def rescan() -> None:
@@ -52,18 +57,26 @@ def rescan() -> None:
     _scan.cache_clear()
 
 
+@dataclass(frozen=True)
+class _Found:
+    """Files and folders below a place by name, the shallowest first."""
+
+    files: dict[str, list[Path]] = field(default_factory=dict)
+    folders: dict[str, list[Path]] = field(default_factory=dict)
+
+
 @functools.cache
-def _scan(folder: Path) -> dict[str, list[Path]]:
-    """Files below `folder` by name, the shallowest first. Hidden and half-fetched ones don't count."""
-    files: dict[str, list[Path]] = {}
+def _scan(folder: Path) -> _Found:
+    """What lies in `folder`, which may itself be looked for, and below. Hidden and half-fetched files don't count."""
+    found = _Found(folders={folder.name: [folder]})
     level = [folder]
     for _ in range(DEPTH + 1):
-        level = [inner for outer in level for inner in _scan_one(outer, files)]
-    return files
+        level = [inner for outer in level for inner in _scan_one(outer, found)]
+    return found
 
 
-def _scan_one(folder: Path, files: dict[str, list[Path]]) -> list[Path]:
-    """Add the files of `folder` to `files`; its folders."""
+def _scan_one(folder: Path, found: _Found) -> list[Path]:
+    """Add what lies in `folder` to `found`; its folders."""
     folders = []
     try:
         with os.scandir(folder) as entries:
@@ -72,8 +85,9 @@ def _scan_one(folder: Path, files: dict[str, list[Path]]) -> list[Path]:
                     continue
                 if entry.is_dir():
                     folders.append(Path(entry.path))
+                    found.folders.setdefault(entry.name, []).append(Path(entry.path))
                 elif entry.is_file() and not entry.name.endswith(PARTIAL_SUFFIX):
-                    files.setdefault(entry.name, []).append(Path(entry.path))
+                    found.files.setdefault(entry.name, []).append(Path(entry.path))
     except OSError:  # absent or unreadable: nothing to be found there; `facecli doctor` names such folders
         return []
     return folders

@@ -1,28 +1,25 @@
-"""Files of models on this machine: find them, demand them, fetch them, take in those that users got themselves.
+"""Files of models on this machine: find them, demand them, fetch them.
 
-Whatever lies under an asset's name in the data folder is whole: fetched and imported files are checked under another
-name and renamed.
+Whatever lies under an asset's name in the data folder is whole: what is fetched, imported or converted is checked under
+another name and renamed.
 """
 
 from __future__ import annotations
 
 import contextlib
-import lzma
 import shutil
-import tarfile
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO, Literal
 from urllib.parse import urlsplit
 
-from facecli.assets import places, verify
-from facecli.assets.catalogue import Asset, catalogue
-from facecli.assets.download import FetchError, Job, Note, Progress, check_room, disk_error, download
-from facecli.errors import InputError, MissingAssetError
-from facecli.io.atomic import temporary_name
+from facecli.assets import archives, places, verify
+from facecli.assets.catalogue import Asset, Login
+from facecli.assets.download import FetchError, Job, Note, Progress, check_room, disk_error, download, refused_login
+from facecli.assets.login import Ask
+from facecli.errors import MissingAssetError
+from facecli.io.atomic import replace_folder, temporary_name
 
 _FULL_DIGEST = 64
 _LOCK_POLL = 0.2  # seconds
@@ -40,6 +37,25 @@ class State:
     problem: str = ""
 
 
+def candidates(asset: Asset) -> list[Path]:
+    """All that goes by one of the asset's names, in the order in which it counts: by places; in each what was
+    converted, unless a newer original lies beside it; the official name; other names."""
+    found: list[Path] = []
+    for there in places.candidates(asset.filenames, asset.contains[0] if asset.is_folder else ""):
+        made = [path for path in there if path.name == asset.converted]
+        originals = [path for path in there if path.name != asset.converted]
+        stale = made and originals and _changed(asset, originals[0]) > _changed(asset, made[0])
+        found += [*originals, *made] if stale else [*made, *originals]
+    return list(dict.fromkeys(found))
+
+
+def _changed(asset: Asset, path: Path) -> int:
+    try:
+        return (path / asset.contains[0] if asset.is_folder else path).stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
 def state(asset: Asset, thorough: bool = False) -> State:
     """How `asset` stands. The first right file counts; without one, the first wrong one is named.
 
@@ -47,7 +63,7 @@ def state(asset: Asset, thorough: bool = False) -> State:
         thorough: read files to their end and hash them afresh, else only look at length, beginning and remembered hash.
     """
     bad = None
-    for path in places.candidates(asset.filenames):
+    for path in candidates(asset):
         problem = verify.problem(asset, path, afresh=True) if thorough else verify.quick_problem(asset, path)
         if not problem:
             return State("present", path)
@@ -68,7 +84,7 @@ def require(asset: Asset) -> Path:
         MissingAssetError: there is none, or only broken ones; the message says what to do.
     """
     bad = ""
-    for path in places.candidates(asset.filenames):
+    for path in candidates(asset):
         problem = verify.problem(asset, path)
         if not problem:
             return path
@@ -80,17 +96,33 @@ def require_all(assets: Iterable[Asset]) -> list[Path]:
     """Where `assets` lie, in their order. All that are missing are named at once, so that users come back once.
 
     Raises:
-        MissingAssetError: as :func:`require`, with a line's worth for each.
+        MissingAssetError: as :func:`require`; one command for all that can be fetched.
     """
-    paths, problems = [], []
+    paths, fetchable, problems = [], [], []
     for asset in assets:
         try:
             paths.append(require(asset))
         except MissingAssetError as error:
-            problems.append(str(error))
+            if sources(asset) and not candidates(asset):
+                fetchable.append(asset)
+            else:
+                problems.append(str(error))
+    if fetchable:
+        problems.insert(0, _missing(fetchable))
     if problems:
         raise MissingAssetError("; ".join(problems))
     return paths
+
+
+def _missing(assets: list[Asset]) -> str:
+    """The words for missing files, all of which can be fetched."""
+    if len(assets) == 1:
+        return f"{assets[0].filename} is missing: {how_to_get(assets[0])}"
+    names = " ".join(asset.name for asset in assets)
+    licences = "; ".join(dict.fromkeys(asset.license or "unknown" for asset in assets))
+    files = ", ".join(asset.filename for asset in assets)
+    command = f"`facecli assets get {names}` fetches them (licences: {licences})"
+    return f"{files} are missing: {command}, or put them into {places.data_folder()}"
 
 
 def obtain(asset: Asset, progress: Progress | None = None, note: Note | None = None) -> Path:
@@ -99,9 +131,9 @@ def obtain(asset: Asset, progress: Progress | None = None, note: Note | None = N
     Raises:
         MissingAssetError: it is missing and can't be fetched, or is broken.
     """
-    if not places.candidates(asset.filenames) and asset.permissive and sources(asset):
+    if not candidates(asset) and asset.permissive and sources(asset):
         if note:
-            note(f"fetching {asset.filename} ({asset.license}) from {urlsplit(sources(asset)[0].url).netloc}")
+            note(f"fetching {asset.filename} ({asset.license}) from {sources(asset)[0].host}")
         return fetch(asset, progress, note)
     return require(asset)
 
@@ -109,8 +141,9 @@ def obtain(asset: Asset, progress: Progress | None = None, note: Note | None = N
 def how_to_get(asset: Asset) -> str:
     """The command that gets it, its licence and address, and the folder for those who bring it themselves."""
     licence = f"licence: {asset.license or 'unknown'}"
-    if sources(asset):
-        command = f"`facecli assets get {asset.name}` fetches it from {sources(asset)[0].url} ({licence})"
+    if ways := sources(asset):
+        way = f"with your log-in at {ways[0].login.site}" if ways[0].login else f"from {ways[0].url}"
+        command = f"`facecli assets get {asset.name}` fetches it {way} ({licence})"
         return f"{command}, or put it into {places.data_folder()}"
     page = asset.register or "its publisher"
     inside = f", which holds {asset.member}," if asset.member else ""
@@ -125,35 +158,67 @@ def how_to_get(asset: Asset) -> str:
 
 @dataclass(frozen=True)
 class Source:
-    """An address, and the file's path in the archive that it gives (or "")."""
+    """An address, whether it gives an archive that the asset is in, and the log-in that it wants."""
 
     url: str
-    member: str = ""
+    packed: bool = False
+    login: Login | None = None
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.url).netloc
 
 
 def sources(asset: Asset) -> list[Source]:
-    """Where `asset` can be fetched: the institute's mirror first, which holds plain files by their official names."""
-    found = [Source(f"{places.mirror()}/{asset.filename}")] if places.mirror() else []
-    return found + ([Source(asset.url, asset.member)] if asset.url else [])
+    """Where `asset` can be fetched: the institute's mirror first, which holds files by their official names (and
+    folders as their archives); where a log-in is wanted last."""
+    found = []
+    if places.mirror():
+        name = asset.archive_name if asset.is_folder else asset.filename
+        found.append(Source(f"{places.mirror()}/{name}", asset.is_folder))
+    if asset.url:
+        found.append(Source(asset.url, asset.packed))
+    if asset.login:
+        found.append(Source(asset.login.post_url, asset.packed, asset.login))
+    return found
 
 
-def fetch(asset: Asset, progress: Progress | None = None, note: Note | None = None, folder: Path | None = None) -> Path:
+@dataclass(frozen=True)
+class _Talk:
+    """Whom to tell how it goes, and whom to ask."""
+
+    progress: Progress | None = None
+    note: Note | None = None
+    credentials: Ask | None = None
+
+
+def fetch(
+    asset: Asset,
+    progress: Progress | None = None,
+    note: Note | None = None,
+    folder: Path | None = None,
+    credentials: Ask | None = None,
+) -> Path:
     """Download `asset` into `folder` (the user's data folder), unless a right one is there. Safe to be interrupted,
     and to be called by several processes at once.
+
+    Args:
+        credentials: gets the user's log-in, if and when it comes to that; see :mod:`facecli.assets.login`.
 
     Raises:
         FetchError: not to be had: no connection, refused, broken off too often, wrong bytes. Nothing is left under
             its name.
         OutputError: the folder can't be written or the disk is full.
+        UsageError: from `credentials`.
     """
     final = Path(folder or places.data_folder()) / asset.filename
     if not sources(asset):
         raise FetchError(f"{asset.filename} can't be fetched for you: {how_to_get(asset)}")
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
-        with _only_one(final, note):
+        with _only_one(final.with_name(asset.archive_name or asset.filename), note):
             if not (final.exists() and not verify.problem(asset, final)):
-                _fetch_from_any(asset, final, progress, note)
+                _fetch_from_any(asset, final, _Talk(progress, note, credentials))
     except OSError as error:
         raise disk_error(final, error) from error
     places.rescan()
@@ -161,16 +226,16 @@ def fetch(asset: Asset, progress: Progress | None = None, note: Note | None = No
 
 
 @contextlib.contextmanager
-def _only_one(final: Path, note: Note | None) -> Iterator[None]:
-    """Hold the lock of `final`, so that one process fetches and the others wait for its file."""
+def _only_one(target: Path, note: Note | None) -> Iterator[None]:
+    """Hold the lock of `target`, so that one process fetches and the others wait for its file."""
     import filelock
 
-    lock = filelock.FileLock(final.with_name(f".{final.name}.lock"))
+    lock = filelock.FileLock(target.with_name(f".{target.name}.lock"))
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
         if note:
-            note(f"{final.name}: another process is fetching it, waiting")
+            note(f"{target.name}: another process is fetching it, waiting")
         lock.acquire(poll_interval=_LOCK_POLL)
     try:
         yield
@@ -178,32 +243,39 @@ def _only_one(final: Path, note: Note | None) -> Iterator[None]:
         lock.release()
 
 
-def _fetch_from_any(asset: Asset, final: Path, progress: Progress | None, note: Note | None) -> None:
+def _fetch_from_any(asset: Asset, final: Path, talk: _Talk) -> None:
     problems = []
     for source in sources(asset):
         try:
-            return _fetch_from(asset, source, final, progress, note)
+            return _fetch_from(asset, source, final, talk)
         except FetchError as error:
             problems.append(str(error))
-    raise FetchError("; ".join(problems))
+    words = "; ".join(problems)
+    if asset.register and "assets import" not in words:
+        words += f" (or get it in a browser: {asset.register}, then `facecli assets import FILE`)"
+    raise FetchError(words)
 
 
-def _fetch_from(asset: Asset, source: Source, final: Path, progress: Progress | None, note: Note | None) -> None:
+def _fetch_from(asset: Asset, source: Source, final: Path, talk: _Talk) -> None:
     """One source. A continued download that turns out wrong is begun anew once: its first part may have been another
     edition's."""
-    name = PurePosixPath(urlsplit(source.url).path).name if source.member else asset.filename
+    if source.login and not talk.credentials:
+        raise FetchError(f"{source.login.site} wants a log-in: `facecli assets get {asset.name}` asks for it")
+    name = asset.archive_name if source.packed else asset.filename
     job = Job(
         url=source.url,
         part=final.with_name(name + places.PARTIAL_SUFFIX),
-        size=None if source.member else asset.size,
-        hashed=bool(asset.sha256) and not source.member,
+        size=None if source.packed else asset.size,
+        hashed=name.endswith(".zip") if source.packed else bool(asset.sha256),  # a zip has a checksum for each file
         tamper_proof=len(asset.sha256) == _FULL_DIGEST,
+        credentials=talk.credentials(source.login) if source.login else None,
+        login_site=source.login.site if source.login else "",
     )
     continued = job.have > 0
     if asset.size:
         check_room(final.parent, asset.size - job.have)
     while True:
-        download(job, progress, note)
+        download(job, talk.progress, talk.note)
         problem = _take(asset, source, job, final)
         if not problem:
             return
@@ -215,130 +287,59 @@ def _fetch_from(asset: Asset, source: Source, final: Path, progress: Progress | 
 
 def _take(asset: Asset, source: Source, job: Job, final: Path) -> str:
     """Check the finished part and put it in its place; or say what is wrong with it."""
-    if not source.member:
+    if not source.packed:
         problem = verify.problem(asset, job.part)
         if not problem:
-            _put(job.part, final)
+            put(job.part, final)
             job.discard()
         return problem
+    if source.login and not archives.is_archive(job.part):
+        return f"no archive came: {refused_login(job)}"
     try:
-        with _open_archive(job.part) as archive:
-            member = _member_named(archive, source.member)
-            if member is None:
-                return f"the archive holds no {source.member}"
-            problem = _copy_checked(asset, archive.read(member), final)
-    except _NotAnArchiveError as error:
+        with archives.open_archive(job.part) as archive:
+            problem = _take_from_archive(asset, archive, final)
+    except archives.ArchiveError as error:
         return str(error)
     if not problem:
         job.discard()
     return problem
 
 
-def _put(checked: Path, final: Path) -> None:
+def _take_from_archive(asset: Asset, archive: archives.Archive, final: Path) -> str:
+    if asset.is_folder:
+        root = archives.folder_in(asset, archive, stem=asset.filename)
+        if root is None:
+            return f"the archive holds no folder {asset.filename} with {' and '.join(asset.contains)}"
+        return put_folder(asset, final, lambda target: archives.unpack_folder(archive, root, target))
+    member = archives.member_for(asset, archive, (asset.member,))
+    if member is None:
+        return f"the archive holds no {asset.member}"
+    return copy_checked(asset, archive.read(member), final)
+
+
+# ------------------------------------------------------------------------------------- putting things in their place
+
+
+def put(checked: Path, final: Path) -> None:
+    """Rename the checked file to its name."""
     checked.replace(final)
     verify.moved(checked, final)
 
 
-# ---------------------------------------------------------------------------------------------------- importing
-
-
-class UnknownFileError(InputError):
-    """The file is none of the catalogue's, and no archive that holds one."""
-
-
-@dataclass(frozen=True)
-class Imported:
-    """A file that was taken in."""
-
-    asset: Asset
-    path: Path
-    source: str
-
-
-def import_file(path: str | Path, folder: Path | None = None) -> list[Imported]:
-    """Recognise `path`, or the members of the archive `path`, by name or hash, and copy what is known into `folder`
-    (the user's data folder).
+def copy_checked(asset: Asset, stream: BinaryIO, final: Path) -> str:
+    """Copy `stream` under a temporary name, check it, rename it to `final`; or say what is wrong with it.
 
     Raises:
-        InputError: nothing in it is known, or what its name promises is broken.
         OutputError: the folder can't be written or the disk is full.
     """
-    path, folder = Path(path), Path(folder or places.data_folder())
-    if not path.is_file():
-        raise InputError(path, "is a folder" if path.is_dir() else "no such file")
-    asset, problem = _recognise(path)
-    if asset:
-        taken = [Imported(asset, _import_stream(asset, path.open("rb"), folder, str(path)), str(path))]
-    else:
-        taken = _import_members(path, folder)
-    if not taken and problem:
-        raise InputError(path, problem, "get it again")
-    if not taken:
-        raise UnknownFileError(path, "is none of the files that models need", "`facecli assets list` shows them")
-    places.rescan()
-    return taken
-
-
-def _recognise(path: Path) -> tuple[Asset | None, str]:
-    """The asset that the file is: by hash whatever its name (browsers rename), else by name where no hash is known.
-    Failing that, None and what is wrong with the file that bears an asset's name."""
-    problem = ""
-    named = [asset for asset in catalogue().values() if path.name in asset.filenames]
-    for asset in named:
-        problem = verify.problem(asset, path)
-        if not problem:
-            return asset, ""
-    size = path.stat().st_size
-    for asset in catalogue().values():
-        if asset.sha256 and asset.size in (None, size) and not verify.problem(asset, path):
-            return asset, ""
-    return None, problem
-
-
-def _import_members(path: Path, folder: Path) -> list[Imported]:
-    """Known members of the archive `path`; none if it is no archive."""
-    if not (zipfile.is_zipfile(path) or tarfile.is_tarfile(path)):
-        return []
-    taken: list[Imported] = []
-    try:
-        with _open_archive(path) as archive:
-            for asset, member in _known_members(archive):
-                source = f"{path}:{member}"
-                taken.append(Imported(asset, _import_stream(asset, archive.read(member), folder, source), source))
-    except _NotAnArchiveError as error:
-        raise InputError(path, str(error)) from error
-    return taken
-
-
-def _known_members(archive: _Archive) -> list[tuple[Asset, str]]:
-    """The archive's members that are assets by their names."""
-    found = []
-    for asset in catalogue().values():
-        names = [name for name in (asset.member, *asset.filenames) if name]
-        members = [member for member in (_member_named(archive, name) for name in names) if member is not None]
-        if members:
-            found.append((asset, members[0]))
-    return found
-
-
-def _import_stream(asset: Asset, stream: BinaryIO, folder: Path, source: str) -> Path:
-    final = folder / asset.filename
-    problem = _copy_checked(asset, stream, final)
-    if problem:
-        raise InputError(source, problem, "get it again")
-    return final
-
-
-def _copy_checked(asset: Asset, stream: BinaryIO, final: Path) -> str:
-    """Copy `stream` under a temporary name, check it, rename it to `final`; or say what is wrong with it."""
     temporary = temporary_name(final)
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         with stream, temporary.open("wb") as file:
-            problem = _copy(asset, stream, file)
+            problem = _copy(asset, stream, file, final)
         problem = problem or verify.problem(asset, temporary)
         if not problem:
-            _put(temporary, final)
+            put(temporary, final)
         return problem
     except OSError as error:
         raise disk_error(final, error) from error
@@ -347,10 +348,10 @@ def _copy_checked(asset: Asset, stream: BinaryIO, final: Path) -> str:
             temporary.unlink(missing_ok=True)
 
 
-def _copy(asset: Asset, stream: BinaryIO, file: BinaryIO) -> str:
+def _copy(asset: Asset, stream: BinaryIO, file: BinaryIO, final: Path) -> str:
     """Copy, but never more than the asset's length where that is known: archives can unpack to anything."""
     try:
-        if asset.size is None:
+        if asset.size is None or verify.is_converted(asset, final):
             shutil.copyfileobj(stream, file, 1 << 20)
             return ""
         left = asset.size
@@ -358,57 +359,25 @@ def _copy(asset: Asset, stream: BinaryIO, file: BinaryIO) -> str:
             file.write(chunk)
             left -= len(chunk)
         return f"has more than the {asset.size:,} bytes expected" if stream.read(1) else ""
-    except _DAMAGED as error:
+    except archives.DAMAGED as error:
         return f"is in a damaged archive: {error}"
 
 
-# ---------------------------------------------------------------------------------------------------- archives
+def put_folder(asset: Asset, final: Path, fill: Callable[[Path], None]) -> str:
+    """Let `fill` make the folder under a temporary name, check it, rename it to `final`; or say what is wrong with it.
 
-
-class _NotAnArchiveError(Exception):
-    """The file can't be opened, or a member not be read, as zip or tar."""
-
-
-# What the readers of zip and tar raise for cut-off or flipped bytes.
-_DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError)
-
-
-@dataclass(frozen=True)
-class _Archive:
-    """What zip and tar have in common: files by their path in the archive."""
-
-    names: tuple[str, ...]
-    opener: Callable[[str], BinaryIO]
-
-    def read(self, name: str) -> BinaryIO:
-        """A stream of the file `name`."""
-        try:
-            return self.opener(name)
-        except (RuntimeError, NotImplementedError) as error:  # zipfile's words for passwords and odd compressions
-            raise _NotAnArchiveError(f"can't be unpacked: {error} (unpack it yourself)") from error
-
-
-@contextlib.contextmanager
-def _open_archive(path: Path) -> Iterator[_Archive]:
-    """Open a zip or (packed) tar. Raises _NotAnArchiveError."""
+    Raises:
+        OutputError: the place can't be written or the disk is full.
+    """
+    temporary = temporary_name(final)
     try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                yield _Archive(tuple(archive.namelist()), archive.open)
-        elif tarfile.is_tarfile(path):
-            with tarfile.open(path) as archive:
-                members = {member.name: member for member in archive if member.isfile()}
-                yield _Archive(tuple(members), lambda name: archive.extractfile(members[name]))
-        else:
-            raise _NotAnArchiveError("is no zip or tar archive")
-    except _DAMAGED as error:
-        raise _NotAnArchiveError(f"is a damaged archive: {error}") from error
-
-
-def _member_named(archive: _Archive, wanted: str) -> str | None:
-    """The member with the path `wanted`; else the one with its last part as file name, the least deep one."""
-    if wanted in archive.names:
-        return wanted
-    filename = PurePosixPath(wanted).name
-    same = [name for name in archive.names if PurePosixPath(name).name == filename]
-    return min(same, key=lambda name: (name.count("/"), name), default=None)
+        temporary.mkdir(parents=True)
+        fill(temporary)
+        problem = verify.problem(asset, temporary)
+        if not problem:
+            replace_folder(temporary, final)
+        return problem
+    except OSError as error:
+        raise disk_error(final, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -10,6 +10,7 @@ import functools
 import hashlib
 import json
 import zipfile
+import zlib
 from pathlib import Path
 
 from facecli.assets.catalogue import Asset
@@ -18,47 +19,117 @@ from facecli.errors import FacecliError
 from facecli.io.atomic import atomic_write
 
 _ZIPPED = (".task", ".zip", ".npz")
+_ZIP_HEAD = b"PK\x03\x04"  # PyTorch's checkpoints are zip archives, too, whatever their suffix
 _MEMORY = "verified.json"
 _REMEMBERED = 500  # entries kept; the oldest go first
 
 
 def problem(asset: Asset, path: Path, afresh: bool = False) -> str:
-    """What is wrong with the file `path` as `asset`, in a few words with expected and found; "" when it is right.
+    """What is wrong with the file (or folder) `path` as `asset`, in a few words with expected and found; "" when it is
+    right.
 
     Args:
-        afresh: read the file even if its digest is remembered.
+        afresh: read it to its end even if its digest is remembered, or none is known.
     """
     found = quick_problem(asset, path)
-    if found or not asset.sha256:
+    if found:
         return found
+    if path.is_dir() or is_converted(asset, path) or not asset.sha256:
+        return _unreadable_part(path) if afresh else ""
     return _wrong_digest(asset, digest(path, afresh))
 
 
 def quick_problem(asset: Asset, path: Path) -> str:
-    """Like :func:`problem`, from the length, the beginning and a remembered digest: reads a few bytes only."""
+    """Like :func:`problem`, from lengths, beginnings and a remembered digest: reads a few bytes only."""
+    if asset.is_folder:
+        return _folder_problem(asset, path)
+    if is_converted(asset, path):
+        return _file_problem(path, zipped=is_zip(path.name))
+    if other := asset.other_edition(path.parent.name):
+        return f"is {other}'s, going by its folder; {asset.edition[:-4]} {asset.edition[-4:]}'s is wanted"
     try:
-        status = path.stat()
-        with path.open("rb") as file:
-            head = file.read(256)
+        size, head = path.stat().st_size, _head(path)
     except OSError as error:
         return f"can't be read: {error.strerror or error}"
-    if asset.size is not None and status.st_size != asset.size:
-        return f"has {status.st_size:,} bytes, expected {asset.size:,}" + _looks_like(head)
+    if asset.size is not None and size != asset.size:
+        return f"has {size:,} bytes, expected {asset.size:,}" + _looks_like(head)
     remembered = _recall(path) if asset.sha256 else None
     if remembered:
         return _wrong_digest(asset, remembered)
-    if not status.st_size:
+    return _file_problem(path, zipped=is_zip(asset.filename))
+
+
+def is_converted(asset: Asset, path: Path) -> bool:
+    """Whether `path` (or a temporary name of it) is what the asset was converted to."""
+    return bool(asset.converted) and path.name.endswith(asset.converted)
+
+
+def is_zip(filename: str) -> bool:
+    """Whether the format is a zip archive, whose end shows that it is whole, by the file's name."""
+    return filename.lower().endswith(_ZIPPED)
+
+
+def assurance(asset: Asset, path: Path) -> str:
+    """What can be said for the right file or folder `path` after it was read to its end."""
+    if asset.sha256 and not is_converted(asset, path):
+        return "SHA-256 right" if len(asset.sha256) == hashlib.sha256().digest_size * 2 else "SHA-256 begins right"
+    if _zips(path):
+        return "no known hash; right by the checksums in it"
+    return "no known hash"
+
+
+def _folder_problem(asset: Asset, path: Path) -> str:
+    """For each kind of file in it: is there one, and do they look right?"""
+    if not path.is_dir():
+        return "is no folder"
+    for pattern in asset.contains:
+        files = sorted(file for file in path.glob(pattern) if file.is_file())
+        if not files:
+            return f"holds no {pattern.rpartition('/')[2]}"
+        for file in files:
+            if found := _file_problem(file, zipped=is_zip(file.name)):
+                return f"is not whole: {file.relative_to(path)} {found}"
+    return ""
+
+
+def _file_problem(path: Path, zipped: bool) -> str:
+    """What anybody can see: unreadable, empty, something else, cut off."""
+    try:
+        head = _head(path)
+    except OSError as error:
+        return f"can't be read: {error.strerror or error}"
+    if not head:
         return "is empty (0 bytes)"
     if looks := _looks_like(head):
         return f"isn't the file itself{looks}"
-    if is_zip(asset) and not zipfile.is_zipfile(path):
+    if (zipped or head.startswith(_ZIP_HEAD)) and not zipfile.is_zipfile(path):
         return "is no whole archive: cut off, or something else"
     return ""
 
 
-def is_zip(asset: Asset) -> bool:
-    """Whether the asset's format is a zip archive, whose end shows that it is whole."""
-    return asset.filename.lower().endswith(_ZIPPED)
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(256)
+
+
+def _zips(path: Path) -> list[Path]:
+    """The zip archives (checkpoints and ``.npz`` are) in a folder, or the file itself if it is one."""
+    files = [file for file in sorted(path.rglob("*")) if file.is_file()] if path.is_dir() else [path]
+    return [file for file in files if zipfile.is_zipfile(file)]
+
+
+def _unreadable_part(path: Path) -> str:
+    """Read what carries checksums of its own to the end, and compare."""
+    for file in _zips(path):
+        where = f"{file.relative_to(path)} " if path.is_dir() else ""
+        try:
+            with zipfile.ZipFile(file) as archive:
+                damaged = archive.testzip()
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+            return f"{where}can't be read to its end: {' '.join(str(error).split())}"
+        if damaged:
+            return f"{where}is damaged: the checksum of {damaged} in it is wrong"
+    return ""
 
 
 def _looks_like(head: bytes) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,35 +15,70 @@ from facecli.cli import console
 from facecli.errors import EXIT_MISSING_FILE, EXIT_SOME_FAILED, FacecliError, InputError, UsageError
 
 if TYPE_CHECKING:
-    from facecli.assets.catalogue import Asset
+    from facecli.assets.catalogue import Asset, Login
     from facecli.assets.download import Progress
-    from facecli.assets.store import Imported, State
+    from facecli.assets.importing import Imported
+    from facecli.assets.login import Credentials
+    from facecli.assets.store import State
 
-app = typer.Typer(help="The files that models need: list, get, check, import.", no_args_is_help=True)
+app = typer.Typer(help="The files that models need: list, get, check, import, convert.", no_args_is_help=True)
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON object a file on stdout.")]
 ToFolder = Annotated[Path | None, typer.Option("--to", help="Put it there instead of the user's data folder.")]
+_WIDE = 140  # columns of a terminal on which licences fit, too
+OfModel = Annotated[str | None, typer.Option("--model", help="Only the files of this model.")]
 
 
 @app.command("list")
-def list_assets(as_json: JsonFlag = False) -> None:
+def list_assets(model: OfModel = None, as_json: JsonFlag = False) -> None:
     """Show every file that the installed models know: where it is, or how to get it."""
     from facecli.assets.catalogue import catalogue
     from facecli.assets.store import state
 
-    states = {name: (asset, state(asset)) for name, asset in catalogue().items()}
+    known = catalogue()
+    if model is not None:
+        wanted = _files_of(model, optional=True)
+        known = {name: asset for name, asset in known.items() if asset in wanted}
+    states = {name: (asset, state(asset)) for name, asset in known.items()}
     if as_json:
         for name, (asset, found) in states.items():
             console.emit_json(_as_json(name, asset, found))
         return
+    _show(states)
+    missing = sum(found.status == "missing" for _, found in states.values())
+    hint = f"`facecli assets get {'NAME' if model is None else f'--model {model}'}` fetches what can be fetched."
+    if model is None:
+        hint += " One model's files: --model MODEL."
+    console.say(f"{len(states)} files known, {missing} missing." + (f" {hint}" if missing else ""))
+
+
+def _files_of(model: str, optional: bool) -> list[Asset]:
+    """The files that the model `model` needs, and those that only some options need. Raises UsageError."""
+    from facecli import registry
+
+    plugin = registry.plugin(model)
+    return [*plugin.assets, *(plugin.optional_assets if optional else ())]
+
+
+def _show(states: dict[str, tuple[Asset, State]]) -> None:
+    """A table: all that there is to say in a pipe, what fits on a terminal (licences only on a wide one)."""
+    from facecli.assets.catalogue import users_of
     from facecli.cli import table
 
-    table.show(
-        ("name", "state", "file", "used by", "size", "licence", "how to get it"),
-        [_row(name, asset, found) for name, (asset, found) in states.items()],
-    )
-    missing = sum(found.status == "missing" for _, found in states.values())
-    console.say(f"{len(states)} files known, {missing} missing. What a model needs: `facecli models`.")
+    out = console.stdout_console()
+    if not out.is_terminal:
+        columns = ("name", "state", "file", "used by", "size", "licence", "how to get it", "note")
+        table.show(columns, [_row(name, asset, found) for name, (asset, found) in states.items()])
+        return
+    columns, rows = ["name", "state", "used by", "where it is, or how to get it"], []
+    if wide := out.width >= _WIDE:
+        columns.insert(3, "licence")
+    for name, (asset, found) in states.items():
+        row = [name, found.status, _in_short(users_of(asset)), _where_or_how(asset, found)]
+        if wide:
+            row.insert(3, asset.license)
+        rows.append(row)
+    table.show(columns, rows)
 
 
 def _row(name: str, asset: Asset, found: State) -> tuple[str, ...]:
@@ -51,12 +87,38 @@ def _row(name: str, asset: Asset, found: State) -> tuple[str, ...]:
     file = {"missing": asset.filename, "present": str(found.path), "bad": f"{found.path}: {found.problem}"}
     size = f"{asset.size / 1e6:.1f} MB" if asset.size else ""
     how = "" if found.status == "present" else _how_in_short(name, asset)
-    return (name, found.status, file[found.status], ", ".join(users_of(asset)), size, asset.license, how)
+    users = ", ".join(users_of(asset))
+    return (name, found.status, file[found.status], users, size, asset.license, how, asset.note)
+
+
+def _in_short(users: list[str]) -> str:
+    """``deca, (emoca)``: brackets for models that do without."""
+    optional = " (optional)"
+    return ", ".join(f"({user.removesuffix(optional)})" if user.endswith(optional) else user for user in users)
+
+
+def _where_or_how(asset: Asset, found: State) -> str:
+    from facecli.assets.store import sources
+
+    if found.status == "present":
+        return _from_home(found.path)
+    words = f"{_from_home(found.path)} {found.problem}" if found.status == "bad" else asset.filename
+    if ways := sources(asset):
+        return f"{words}: get, with your log-in" if ways[0].login else f"{words}: get"
+    return f"{words}: {asset.register}, then import"
+
+
+def _from_home(path: Path) -> str:
+    with contextlib.suppress(ValueError, RuntimeError):
+        return str(Path("~") / path.relative_to(Path.home()))
+    return str(path)
 
 
 def _how_in_short(name: str, asset: Asset) -> str:
-    if asset.fetchable:
-        return f"facecli assets get {name}"
+    from facecli.assets.store import sources
+
+    if ways := sources(asset):
+        return f"facecli assets get {name}" + (" (asks for your log-in)" if ways[0].login else "")
     return f"{asset.register}, then facecli assets import"
 
 
@@ -66,6 +128,7 @@ def _as_json(name: str, asset: Asset, found: State) -> dict:
     return {
         "name": name,
         "file": asset.filename,
+        "kind": "folder" if asset.is_folder else "file",
         "used_by": users_of(asset),
         "status": found.status,
         "path": str(found.path) if found.path else None,
@@ -75,6 +138,10 @@ def _as_json(name: str, asset: Asset, found: State) -> dict:
         "sha256": asset.sha256 or None,
         "url": asset.url or None,
         "register": asset.register or None,
+        "login": asset.login.site if asset.login else None,
+        "archive": asset.archive_name or None,
+        "member": asset.member or None,
+        "converted": bool(found.path and found.path.name == asset.converted),
         "note": asset.note or None,
     }
 
@@ -82,24 +149,35 @@ def _as_json(name: str, asset: Asset, found: State) -> dict:
 @app.command("get")
 def get(
     names: Annotated[list[str] | None, typer.Argument(metavar="NAME…", help="Names or file names.")] = None,
+    model: Annotated[str | None, typer.Option("--model", help="All files that this model can't do without.")] = None,
     all_free: Annotated[bool, typer.Option("--all-free", help="All that have a permissive licence.")] = False,
     accept_license: Annotated[
         bool, typer.Option("--accept-license", help="Accept the licences that are not permissive, without asking.")
     ] = False,
     to: ToFolder = None,
 ) -> None:
-    """Download files, checked, going on where an earlier attempt broke off."""
+    """Download files, checked, going on where an earlier attempt broke off.
+
+    Where a site wants your log-in, it is asked for on the terminal, or taken from the environment
+    (FACECLI_FLAME_USER and FACECLI_FLAME_PASSWORD for FLAME's), sent to that site over https, and never stored.
+    """
     from facecli.assets.catalogue import catalogue, lookup
 
-    if not names and not all_free:
-        raise UsageError("assets get: say which files (`facecli assets list` shows them), or --all-free")
+    if not names and not all_free and not model:
+        raise UsageError(
+            "assets get: say which files (`facecli assets list` shows them), --model MODEL for all that it needs, or "
+            "--all-free"
+        )
     wanted = lookup(names or [])
+    if model:
+        wanted += [asset for asset in _files_of(model, optional=False) if asset not in wanted]
     if all_free:
         wanted += [a for a in catalogue().values() if a.permissive and a.fetchable and a not in wanted]
+    consent, desk = _Consent(accept_license), _LoginDesk()
     exit_code = 0
     for asset in wanted:
         try:
-            _get_one(asset, accept_license, to)
+            _get_one(asset, consent, desk, to)
         except FacecliError as error:
             console.fail(str(error))
             exit_code = max(exit_code, error.exit_code)
@@ -107,7 +185,7 @@ def get(
         raise typer.Exit(exit_code)
 
 
-def _get_one(asset: Asset, accept_license: bool, to: Path | None) -> None:
+def _get_one(asset: Asset, consent: _Consent, desk: _LoginDesk, to: Path | None) -> None:
     """Fetch one file; say where it is."""
     from facecli.assets import store
     from facecli.errors import MissingAssetError
@@ -120,27 +198,84 @@ def _get_one(asset: Asset, accept_license: bool, to: Path | None) -> None:
     if not store.sources(asset):
         raise MissingAssetError(f"{asset.filename} can't be fetched for you: {store.how_to_get(asset)}")
     console.say(f"{asset.name}: {asset.filename}, licence: {asset.license or 'unknown'}")
-    _agree(asset, accept_license)
-    with _progress(asset.filename) as progress:
-        path = store.fetch(asset, progress, console.say, folder=to)
+    consent.ask(asset)
+    with _progress(asset.archive_name or asset.filename) as progress:
+        path = store.fetch(asset, progress, console.say, folder=to, credentials=desk.credentials)
     if found.status == "bad" and found.path != path:
         console.warn(f"{found.path}: {found.problem}; delete it")
     print(path)
 
 
-def _agree(asset: Asset, accept_license: bool) -> None:
-    """Ask for what only the user can accept. Raises UsageError where there is nobody to ask."""
-    if asset.permissive or accept_license:
-        return
-    if not sys.stdin.isatty():
-        raise UsageError(f"{asset.name}: its licence ({asset.license}) is yours to accept: add --accept-license")
-    if not typer.confirm("Do you accept this licence?", err=True):
-        raise UsageError(f"{asset.name}: not fetched")
+class _Consent:
+    """Asks for what only the user can accept, once a licence."""
+
+    def __init__(self, given: bool):
+        self._given = given
+        self._accepted: set[str] = set()
+
+    def ask(self, asset: Asset) -> None:
+        """Raises UsageError where there is nobody to ask, or the answer is no."""
+        if asset.permissive or self._given or asset.license in self._accepted:
+            return
+        where = f", see {asset.register}" if asset.register else ""
+        if not sys.stdin.isatty():
+            raise UsageError(
+                f"{asset.name}: its licence ({asset.license}{where}) is yours to accept: add --accept-license"
+            )
+        if not typer.confirm(f"Do you accept this licence ({asset.license}{where})?", err=True):
+            raise UsageError(f"{asset.name}: not fetched")
+        self._accepted.add(asset.license)
+
+
+class _LoginDesk:
+    """Gets the user's log-in for a site, once a site: from the environment, else on the terminal. Never stored."""
+
+    def __init__(self):
+        self._known: dict[str, Credentials] = {}
+
+    def credentials(self, login: Login) -> Credentials:
+        """Raises UsageError where there is nobody to ask."""
+        if login.site not in self._known:
+            self._known[login.site] = self._get(login)
+        return self._known[login.site]
+
+    def _get(self, login: Login) -> Credentials:
+        from facecli.assets.login import Credentials, from_environment
+
+        if found := from_environment(login):
+            return found
+        if not sys.stdin.isatty():
+            raise UsageError(
+                f"{login.site} wants a log-in, and there is no terminal to ask for it: set {login.user_variable} and "
+                f"{login.password_variable} (register at {login.site})"
+            )
+        console.say(f"Log-in for {login.site} (register there first). It is sent to that site only, and not stored.")
+        user = os.environ.get(login.user_variable) or typer.prompt("User name (e-mail)", err=True)
+        password = os.environ.get(login.password_variable) or _hidden("Password: ")
+        if not user.strip() or not password:
+            raise UsageError(f"{login.site}: no log-in without user name and password")
+        return Credentials(user.strip(), password)
+
+
+def _hidden(prompt: str) -> str:
+    """Ask without showing what is typed; refuse where the terminal can't do that."""
+    import getpass
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", getpass.GetPassWarning)
+        try:
+            return getpass.getpass(prompt)
+        except getpass.GetPassWarning:
+            raise UsageError("this terminal would show the password: put it into the environment instead") from None
+        except EOFError:
+            return ""
 
 
 @contextlib.contextmanager
 def _progress(title: str) -> Iterator[Progress | None]:
-    """A bar with rate and time left on a terminal, else nothing (the notes say what happens)."""
+    """A bar with rate and time left on a terminal, else nothing (the notes say what happens). It appears with the first
+    bytes: before them, a log-in may be asked for."""
     if not console.stderr_console().is_terminal:
         yield None
         return
@@ -150,9 +285,17 @@ def _progress(title: str) -> Iterator[Progress | None]:
         rich.TextColumn("{task.description}"), rich.BarColumn(), rich.DownloadColumn(), rich.TransferSpeedColumn(),
         rich.TimeRemainingColumn(),
     )  # fmt: skip
-    with rich.Progress(*columns, console=console.stderr_console()) as bar:
-        task = bar.add_task(title, total=None)
-        yield lambda have, total: bar.update(task, completed=have, total=total)
+    bar = rich.Progress(*columns, console=console.stderr_console())
+    task = bar.add_task(title, total=None)
+
+    def update(have: int, total: int | None) -> None:
+        bar.start()
+        bar.update(task, completed=have, total=total)
+
+    try:
+        yield update
+    finally:
+        bar.stop()
 
 
 @app.command("check")
@@ -180,12 +323,10 @@ def check(
 
 def _report(name: str, asset: Asset, found: State) -> None:
     from facecli.assets.store import how_to_get
+    from facecli.assets.verify import assurance
 
     if found.status == "present":
-        known = (
-            "SHA-256 right" if len(asset.sha256) == 64 else "SHA-256 begins right" if asset.sha256 else "no known hash"
-        )
-        print(f"ok       {name}: {found.path} ({known})")
+        print(f"ok       {name}: {found.path} ({assurance(asset, found.path)})")
     elif found.status == "bad":
         print(f"bad      {name}: {found.path} {found.problem} (delete it; {how_to_get(asset)})")
     else:
@@ -206,9 +347,11 @@ def import_assets(
     as_json: JsonFlag = False,
 ) -> None:
     """Take in files that you got yourself: they are recognised, checked and copied to where models look."""
+    from facecli.assets.importing import import_path
+
     failed = False
     for path in paths:
-        for taken in _import_path(path, to):
+        for taken in import_path(path, to):
             if isinstance(taken, InputError):
                 console.fail(str(taken))
                 failed = True
@@ -218,29 +361,60 @@ def import_assets(
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
-def _import_path(path: Path, to: Path | None) -> Iterator[Imported | InputError]:
-    """Import a file, or what is known in a folder, whose other files don't matter."""
-    from facecli.assets.store import UnknownFileError, import_file
-
-    if not path.is_dir():
-        try:
-            yield from import_file(path, to)
-        except InputError as error:
-            yield error
-        return
-    known = False
-    for file in sorted(file for file in path.rglob("*") if file.is_file()):
-        for taken in _import_path(file, to):
-            if not isinstance(taken, UnknownFileError):
-                known = True
-                yield taken
-    if not known:
-        yield InputError(path, "holds none of the files that models need", "`facecli assets list` shows them")
-
-
 def _say_imported(taken: Imported, as_json: bool) -> None:
+    if taken.doubt:
+        console.warn(f"{taken.source}: {taken.doubt}")
     if as_json:
         console.emit_json({"name": taken.asset.name, "source": taken.source, "path": str(taken.path)})
     else:
         console.say(f"{taken.source} is {taken.asset.name} (licence: {taken.asset.license or 'unknown'})")
         print(taken.path)
+
+
+@app.command("convert")
+def convert_assets(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME…]", help="These, else all that are here and gain by it.")
+    ] = None,
+    to: ToFolder = None,
+) -> None:
+    """Make of official files, once, what models read faster: plain arrays, weights without training state.
+
+    Models find the result in the official file's stead. The official file stays.
+    """
+    from facecli.assets import convert
+    from facecli.assets.catalogue import lookup
+
+    exit_code = 0
+    for asset in lookup(names) if names else _convertible():
+        try:
+            path = convert.convert(asset, to)
+        except FacecliError as error:
+            console.fail(str(error))
+            exit_code = max(exit_code, error.exit_code)
+            continue
+        print(path)
+        _say_unless_found(asset, path)
+    if exit_code:
+        raise typer.Exit(exit_code)
+
+
+def _convertible() -> Iterable[Asset]:
+    from facecli.assets.catalogue import catalogue
+    from facecli.assets.store import candidates
+
+    found = [a for a in catalogue().values() if a.convert and any(p.name != a.converted for p in candidates(a))]
+    if not found:
+        console.say("none of the files that gain by it is on this machine; `facecli assets list` shows them")
+    return found
+
+
+def _say_unless_found(asset: Asset, made: Path) -> None:
+    """Places come before names: an original in an earlier place is what models read."""
+    from facecli.assets.store import state
+
+    read = state(asset).path
+    if read is None:
+        console.warn(f"{made.parent} is not looked in: name it in FACECLI_ASSETS")
+    elif not read.samefile(made):
+        console.warn(f"{read} comes before it: say --to {read.parent}, or name {made.parent} first in FACECLI_ASSETS")

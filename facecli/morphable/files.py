@@ -81,6 +81,7 @@ FLAME_2023_OPEN = Asset(
     convert=f"{_READERS}:convert_flame",
     converted="flame2023_open.npz",
 )
+EDITIONS = (FLAME, FLAME_2023, FLAME_2023_NO_JAW, FLAME_2023_OPEN)
 LANDMARK_EMBEDDING = deca_data("flame_landmarks", "landmark_embedding.npy", "68 landmarks on FLAME's triangles")
 MEDIAPIPE_EMBEDDING = _smirk_assets(
     "flame_mediapipe_landmarks",

@@ -3,6 +3,7 @@
 from facecli.morphable import files as flame
 from facecli.plugin import Plugin
 from facecli_deca import files as deca
+from facecli_emoca import files
 
 plugin = Plugin(
     name="emoca",
@@ -13,6 +14,7 @@ plugin = Plugin(
     homepage="https://emoca.is.tue.mpg.de",
     family="flame",
     assets=(
+        files.EMOCA_V2_LR_MSE,
         flame.FLAME,
         flame.HEAD_TEMPLATE,
         flame.LANDMARK_EMBEDDING,
@@ -20,5 +22,11 @@ plugin = Plugin(
         deca.FIXED_DISPLACEMENT,
         deca.DENSE_TEMPLATE,
     ),
-    optional_assets=(flame.MEDIAPIPE_EMBEDDING,),
+    optional_assets=(
+        flame.MEDIAPIPE_EMBEDDING,
+        files.EMOCA_V2_LR_COS,
+        files.EMOCA_V2_MP,
+        files.EMOCA_V1,
+        files.EMOCA_DECA,
+    ),
 )

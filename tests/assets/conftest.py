@@ -3,6 +3,7 @@ from __future__ import annotations
 import badserver
 import pytest
 
+from facecli import registry
 from facecli.assets import catalogue, download, places, verify
 
 
@@ -35,9 +36,10 @@ def _forget():
 
 @pytest.fixture
 def known(monkeypatch):
-    """Put assets into the catalogue: ``known(asset, …)``."""
+    """Make these the only assets of the catalogue: ``known(asset, …)``."""
 
     def put(*assets):
-        monkeypatch.setattr(catalogue, "SHARED", assets)
+        monkeypatch.setattr(catalogue, "shared", lambda: assets)
+        monkeypatch.setattr(registry, "plugins", dict)
 
     return put
