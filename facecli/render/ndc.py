@@ -9,6 +9,9 @@ import torch
 
 from facecli.render.rasterize import Fragments, rasterize
 
+RULES = ("pytorch3d", "standard")
+"""What counts as inside of a triangle, and how exact weights are: pytorch3d's, or those of DECA's own rasterizer."""
+
 DEPTH_OFFSET = 10.0
 """The programs add it in float32 before they rasterize, so that all depths are positive."""
 
@@ -19,7 +22,12 @@ GREY = 180 / 255
 
 
 def raster_ndc(
-    vertices: torch.Tensor, triangles: torch.Tensor, size: tuple[int, int], backend: str = "auto"
+    vertices: torch.Tensor,
+    triangles: torch.Tensor,
+    size: tuple[int, int],
+    backend: str = "auto",
+    *,
+    rules: str = "pytorch3d",
 ) -> Fragments:
     """Rasterize projected `vertices` [B, V, 3] in NDC; the depth in the result includes :data:`DEPTH_OFFSET`.
 
@@ -29,7 +37,12 @@ def raster_ndc(
     Args:
         triangles: int [F, 3].
         size: (H, W).
+        rules: one of :data:`RULES`; "standard" has no gradients and leaves `backend` aside.
     """
+    if rules == "standard":
+        from facecli.render.standard import rasterize_standard
+
+        return rasterize_standard(vertices + vertices.new_tensor([0, 0, DEPTH_OFFSET]), triangles, size)
     height, width = size
     x, y, z = vertices.unbind(-1)
     if height > width:
