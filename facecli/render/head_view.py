@@ -16,7 +16,7 @@ from facecli.render.rasterize import Fragments, interpolate
 from facecli.render.uv_space import map_in_picture, uv_to_ndc
 
 SHAPE_FACING, TEXTURE_FACING = 0.15, -0.05
-"""z of the transformed normals below which a pixel counts as turned to the viewer: of shape pictures, and in training."""
+"""z of the seen normals below which a pixel counts as turned to the viewer: of shape pictures, and in training."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A mesh's surface laid out as maps in its UV layout: positions, normals, wrinkles on them, and the photograph's colours.
+"""A mesh's surface as maps in its UV layout: positions, normals, wrinkles on them, and the photograph's colours.
 
 This is how DECA and EMOCA have them; the two differ in the arguments of :func:`surface_normals`. Maps are [B, C, S, S],
 row 0 at v = 1.
