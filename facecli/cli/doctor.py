@@ -23,6 +23,8 @@ from facecli.errors import EXIT_SOME_FAILED, FacecliError
 if TYPE_CHECKING:
     import subprocess
 
+    from facecli.plugin import Plugin
+
 DEFAULT_MODEL = "mediapipe"
 PROBE_SECONDS = 180  # the first start of numba and torch on a slow disk takes a minute
 _MARK = "facecli-doctor:"  # before the answer on a probe's stdout, where packages may print, too
@@ -391,7 +393,7 @@ def _plugin_probe(name: str) -> Callable[[], list[Check]]:
             except Exception as error:  # a stranger's code
                 return [Check(row, "warning", f"{target} can't be imported: {_one_line(error)}", "ask its maintainer")]
         if facts["files_missing"]:
-            mend = _mend_files(plugin.assets, facts["files_missing"])
+            mend = _mend_files(plugin, facts["files_missing"])
             return [Check(row, "warning", f"files missing: {', '.join(facts['files_missing'])}", mend)]
         return [Check(row, "ok", "; ".join(plugin.offers) + _optional(facts["optional_files_missing"]))]
 
@@ -409,15 +411,17 @@ def _optional(missing: list[str]) -> str:
     return f" (without optional files: {', '.join(missing)})" if missing else ""
 
 
-def _mend_files(assets: Iterable, missing: list[str]) -> str:
-    """The command for the missing files: one `get` for those that can be fetched, else the page."""
+def _mend_files(plugin: Plugin, missing: list[str]) -> str:
+    """One command for all missing files where they can be fetched, else the page."""
     from facecli.assets.store import sources
 
-    wanted = [asset for asset in assets if asset.name in missing]
-    fetchable = [asset.name for asset in wanted if sources(asset)]
-    if fetchable:
-        return f"facecli assets get {' '.join(fetchable)}"
-    return f"{wanted[0].register}, then facecli assets import FILE"
+    wanted = [asset for asset in plugin.assets if asset.name in missing]
+    elsewhere = [asset for asset in wanted if not sources(asset)]
+    if len(elsewhere) < len(wanted):
+        fetched = " ".join(asset.name for asset in wanted if asset not in elsewhere)
+        several = len(wanted) > 1 and not elsewhere
+        return f"facecli assets get {f'--model {plugin.name}' if several else fetched}"
+    return f"{elsewhere[0].register}, then facecli assets import FILE"
 
 
 def _default_model() -> list[Check]:

@@ -9,6 +9,8 @@ import typer
 
 from facecli.cli import console
 
+_NAMED = 3  # missing files named in the table; of more, the number
+
 if TYPE_CHECKING:
     from facecli.assets.catalogue import Asset
     from facecli.plugin import Plugin
@@ -33,7 +35,8 @@ def models(
     table.show(columns, [_row(description) for description in described])
     unready = [description["name"] for description in described if not description["ready"]]
     if unready:
-        console.say(f"Not ready: {', '.join(unready)}. `facecli doctor` says what to do.")
+        hint = "`facecli doctor` says what to do, `facecli assets list --model NAME` shows a model's files."
+        console.say(f"Not ready: {', '.join(unready)}. {hint}")
 
 
 def describe(plugin: Plugin) -> dict:
@@ -90,8 +93,11 @@ def _files(description: dict) -> str:
     words = []
     if description["packages_missing"]:
         words.append(f"package missing: {', '.join(description['packages_missing'])}")
-    if description["files_missing"]:
-        words.append(f"missing: {', '.join(description['files_missing'])}")
+    missing = description["files_missing"]
+    if len(missing) > _NAMED:
+        words.append(f"{len(missing)} files missing")
+    elif missing:
+        words.append(f"missing: {', '.join(missing)}")
     elif description["files_present"]:
         words.append("present")
     else:

@@ -1,15 +1,20 @@
-"""A file server on 127.0.0.1 that misbehaves in the ways that download servers do."""
+"""A file server on 127.0.0.1, with or without TLS, that misbehaves in the ways that download servers do."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import shutil
 import socketserver
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs
 
 
 @dataclass
@@ -23,7 +28,9 @@ class Behaviour:
         wrong_piece: answer them with 206 and the piece from 0.
         etag: sent and honoured in If-Range.
         statuses: answer the first requests with these, then properly.
-        redirect: a Location to answer with.
+        redirect: a Location to answer with, under `redirect_status`.
+        login: answer only POSTs of a form with this user name and password; others get `refusal`.
+        refusal: (status, content type, body) for them.
         pause: seconds before each kilobyte.
         no_length: send neither length nor chunks, just close at the end.
     """
@@ -37,9 +44,14 @@ class Behaviour:
     content_type: str = "application/octet-stream"
     statuses: list[int] = field(default_factory=list)
     redirect: str = ""
+    redirect_status: int = 302
+    login: tuple[str, str] | None = None
+    refusal: tuple[int, str, bytes] = (200, "text/html; charset=utf-8", b"<html>Wrong username or password</html>")
     pause: float = 0.0
     no_length: bool = False
     requests: list[dict[str, str]] = field(default_factory=list)
+    methods: list[str] = field(default_factory=list)
+    forms: list[str] = field(default_factory=list)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -48,23 +60,44 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
+    def do_POST(self):
+        self._answer(self.rfile.read(int(self.headers.get("Content-Length", 0))).decode())
+
     def do_GET(self):
+        self._answer("")
+
+    def _answer(self, form: str):
         behaviour = self.server.paths.get(self.path)
         if behaviour is None:
             return self.send_error(404)
         behaviour.requests.append(dict(self.headers))
+        behaviour.methods.append(self.command)
+        behaviour.forms.append(form)
         if behaviour.statuses:
             return self.send_error(behaviour.statuses.pop(0))
         if behaviour.redirect:
-            self.send_response(302)
+            self.send_response(behaviour.redirect_status)
             self.send_header("Location", behaviour.redirect)
             self.send_header("Content-Length", "0")
             return self.end_headers()
+        if behaviour.login and not self._logged_in(behaviour, form):
+            return self._refuse(*behaviour.refusal)
         offset = self._offset(behaviour)
         if offset and offset >= len(behaviour.body):
             return self.send_error(416)
         self._send(behaviour, offset)
         return None
+
+    def _logged_in(self, behaviour: Behaviour, form: str) -> bool:
+        fields = parse_qs(form)
+        return (fields.get("username"), fields.get("password")) == tuple([value] for value in behaviour.login)
+
+    def _refuse(self, status: int, content_type: str, body: bytes):
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
 
     def _offset(self, behaviour: Behaviour) -> int:
         asked = self.headers.get("Range", "")
@@ -107,9 +140,13 @@ class BadServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self):
+    def __init__(self, tls: ssl.SSLContext | None = None):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.paths: dict[str, Behaviour] = {}
+        self.scheme = "http"
+        if tls:
+            self.scheme = "https"
+            self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
 
     def handle_error(self, request, client_address):
         """Clients that hang up are the point of some tests."""
@@ -123,12 +160,12 @@ class BadServer(ThreadingHTTPServer):
         return self.paths[path]
 
     def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.server_port}{path}"
+        return f"{self.scheme}://127.0.0.1:{self.server_port}{path}"
 
 
 @contextlib.contextmanager
-def running() -> Iterator[BadServer]:
-    with BadServer() as server:
+def running(tls: ssl.SSLContext | None = None) -> Iterator[BadServer]:
+    with BadServer(tls) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
         try:
@@ -140,3 +177,25 @@ def running() -> Iterator[BadServer]:
 
 def sha256(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
+
+
+def make_certificate(folder: Path) -> Path:
+    """A file with a key and a self-signed certificate for 127.0.0.1 and localhost."""
+    path = folder / "server.pem"
+    program = shutil.which("openssl")
+    if program is None:
+        import pytest
+
+        pytest.skip("no openssl here to make a certificate with")
+    command = [program, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command += ["-days", "2", "-subj", "/CN=facecli test", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"]
+    command += ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
+    subprocess.run(command, check=True, capture_output=True)
+    path.write_bytes((folder / "key.pem").read_bytes() + (folder / "cert.pem").read_bytes())
+    return path
+
+
+def context_for(certificate: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context

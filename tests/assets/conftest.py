@@ -13,6 +13,27 @@ def server():
         yield running
 
 
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """A self-signed certificate of 127.0.0.1, with its key."""
+    return badserver.make_certificate(tmp_path_factory.mktemp("certificate"))
+
+
+@pytest.fixture
+def secure(certificate, monkeypatch):
+    """A server with TLS, whose certificate is trusted."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    with badserver.running(badserver.context_for(certificate)) as running:
+        yield running
+
+
+@pytest.fixture
+def another(certificate):
+    """A second one: another host as far as log-ins are concerned."""
+    with badserver.running(badserver.context_for(certificate)) as running:
+        yield running
+
+
 @pytest.fixture(autouse=True)
 def own_folders(tmp_path, monkeypatch):
     """Data, cache and working folder of the test's own, no waiting between attempts, no proxy."""
@@ -22,6 +43,8 @@ def own_folders(tmp_path, monkeypatch):
     monkeypatch.delenv(places.FOLDERS_VARIABLE, raising=False)
     monkeypatch.delenv(places.MIRROR_VARIABLE, raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    for variable in ("FACECLI_TEST_USER", "FACECLI_TEST_PASSWORD", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(variable, raising=False)
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     _forget()
