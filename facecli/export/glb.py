@@ -57,7 +57,7 @@ def write_glb(
 
 
 def read_glb(path: str | Path) -> TriangleMesh:
-    """A GLB that facecli wrote, as it opens: one mesh, seams split (UV per vertex), metres; of a video, a mean shape."""
+    """A GLB that facecli wrote, as it opens: one mesh, seams split (UV per vertex), metres; of a video, one shape."""
     import trimesh
 
     scene = trimesh.load(str(path), process=False)

@@ -147,7 +147,7 @@ def _corners(mesh: TriangleMesh, has_normals: bool) -> np.ndarray:
     uv = vertex if mesh.uv_triangles is None else np.asarray(mesh.uv_triangles, np.int64)
     pairs, corner = np.unique(vertex * len(mesh.uv) + uv, return_inverse=True)  # a word once, not at every corner
     form = "{0}/{1}/{0}" if has_normals else "{0}/{1}"
-    words = [form.format(v + 1, t + 1) for v, t in zip(*(part.tolist() for part in np.divmod(pairs, len(mesh.uv))))]
+    words = [form.format(*pair) for pair in (np.stack(np.divmod(pairs, len(mesh.uv)), axis=1) + 1).tolist()]
     return np.array(words, object)[corner.reshape(vertex.shape)]
 
 

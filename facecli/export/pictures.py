@@ -13,6 +13,23 @@ def encode_png(image: np.ndarray) -> bytes:
     return _encode(".png", image, [])
 
 
+class PngOnce:
+    """PNGs of pictures that go into several files: each is compressed once, which takes longer than all else there."""
+
+    def __init__(self):
+        self._encoded: list[tuple[np.ndarray, bytes]] = []
+
+    def __call__(self, image: np.ndarray | None) -> bytes | None:
+        """`image` [H, W, 3] uint8 as a PNG file; the same array is known again."""
+        if image is None:
+            return None
+        for known, png in self._encoded:
+            if known is image:
+                return png
+        self._encoded.append((image, encode_png(image)))
+        return self._encoded[-1][1]
+
+
 def encode_jpeg(image: np.ndarray, quality: int = 82) -> bytes:
     """`image` [H, W, 3] uint8 RGB as a JPEG file."""
     return _encode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_OPTIMIZE, 1])

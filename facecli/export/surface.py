@@ -29,7 +29,7 @@ class SplitSurface:
 
 
 def split_seams(mesh: TriangleMesh, *, for_tangents: bool = False) -> SplitSurface:
-    """Double the vertices of `mesh` where its UV layout is cut, `for_tangents` also where it turns to its mirror image."""
+    """Double the vertices of `mesh` where its UV layout is cut; `for_tangents` also where a mirrored part begins."""
     count = len(mesh.vertices)
     triangles = np.asarray(mesh.triangles, np.int64)
     uv_triangles = triangles if mesh.uv_triangles is None else np.asarray(mesh.uv_triangles, np.int64)
@@ -66,7 +66,7 @@ def _mirrored(uv: np.ndarray, uv_triangles: np.ndarray) -> np.ndarray:
 
 
 def split_tangents(mesh: TriangleMesh, surface: SplitSurface) -> tuple[np.ndarray, np.ndarray]:
-    """Normals [N, 3] and tangents with their handedness [N, 4], float32, of the vertices of `surface`, split from `mesh`."""
+    """Normals [N, 3] and tangents with handedness [N, 4], float32, of the vertices of `surface`, split from `mesh`."""
     normals = outward_normals(mesh)[surface.source]
     millimetres = np.asarray(mesh.vertices, np.float64)[surface.source] * (1000 * mesh.metres_per_unit)
     return normals, vertex_tangents(millimetres, normals, surface.uv, surface.triangles)

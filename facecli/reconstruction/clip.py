@@ -23,11 +23,13 @@ from facecli.codes import Codes, save_codes
 from facecli.detect.face import Face
 from facecli.errors import InputError
 from facecli.export.animation import write_animated_glb
+from facecli.export.detail import with_normal_map
 from facecli.export.face_json import face_record, head_angles, to_jsonable, write_json
+from facecli.export.rig import at_rest, code_weights
 from facecli.geometry.mesh import TriangleMesh
 from facecli.io.arrays import write_npz
 from facecli.io.video import SegmentWriter, VideoReader, assemble_video
-from facecli.plugin import Reconstructor
+from facecli.plugin import Reconstruction, Reconstructor
 from facecli.reconstruction.folder import ResultFolder
 from facecli.reconstruction.people import People
 from facecli.reconstruction.picture import (
@@ -47,6 +49,9 @@ CHUNK_FRAMES = 120
 
 DECODE_FRAMES = 256
 """Frames decoded at once when the animation is written."""
+
+DETAIL_FRAMES = 16
+"""The same for models with detail, which decode a hundred times as much."""
 
 BETTER_VIEW = 1.15
 """A frame gives a person's texture when it shows the face so much better than the best before."""
@@ -287,33 +292,50 @@ class Clip:
             write_json(folder / "face.json", record)
 
     def _write_animation(self, path: Path, person: int, track: Track, times: np.ndarray) -> None:
-        first = self._decoded(track, slice(int(track.visible.argmax()), int(track.visible.argmax()) + 1))
+        start = int(track.visible.argmax())
+        first = self._track_codes(track, slice(start, start + 1))
+        rig = self.model.rig() if hasattr(self.model, "rig") else None
+        if rig is not None:
+            first = at_rest(rig, first)
+        decoded = self._decode(first)
         sampled = self.textures.of(person)
-        mesh = first.mesh(0, None if sampled is None else completed_texture(first, *sampled, self.settings))
+        mesh = decoded.mesh(0, None if sampled is None else completed_texture(decoded, *sampled, self.settings))
+        mesh = with_normal_map(mesh, decoded, 0)
         poses = np.full((len(times), 4, 4), np.nan)
-        shape = tuple(first.vertices.shape[1:])
+        shape = tuple(decoded.vertices.shape[1:])
+        step = DECODE_FRAMES if decoded.detail is None else DETAIL_FRAMES
 
         def positions() -> Iterator[np.ndarray]:
-            for start in range(0, len(times), DECODE_FRAMES):
-                part = slice(start, min(start + DECODE_FRAMES, len(times)))
+            for start in range(0, len(times), step):
+                part = slice(start, min(start + step, len(times)))
                 seen = track.visible[part]
                 vertices = np.full((len(seen), *shape), np.nan, np.float32)
                 if seen.any():
-                    decoded = self._decoded(track, np.flatnonzero(seen) + start)
-                    vertices[seen] = decoded.vertices.numpy(force=True)
-                    if decoded.head_pose is not None:
-                        poses[np.flatnonzero(seen) + start] = decoded.head_pose.numpy(force=True)
+                    index = np.flatnonzero(seen) + start
+                    found = self._decode(self._track_codes(track, index))
+                    vertices[seen] = found.vertices.numpy(force=True)
+                    if found.head_pose is not None:
+                        poses[index] = found.head_pose.numpy(force=True)
                 yield vertices
 
-        for _ in positions():  # fills the poses
-            pass
-        has_pose = first.head_pose is not None
         self.meshes[person] = mesh
-        write_animated_glb(path, mesh, times, positions, _centred(poses, track.visible) if has_pose else None)
+        write_animated_glb(
+            path,
+            mesh,
+            times,
+            positions,
+            None if decoded.head_pose is None else lambda: _centred(poses, track.visible),  # when all are decoded
+            visible=track.visible,
+            rig=rig,
+            weights=None if rig is None else code_weights(rig, track.codes),
+        )
 
-    def _decoded(self, track: Track, index: slice | np.ndarray):
+    @staticmethod
+    def _track_codes(track: Track, index: slice | np.ndarray) -> Codes:
         index = index if isinstance(index, slice) else torch.from_numpy(index)
-        codes = Codes({name: value[index] for name, value in track.codes.values.items()}, track.codes.model)
+        return Codes({name: value[index] for name, value in track.codes.values.items()}, track.codes.model)
+
+    def _decode(self, codes: Codes) -> Reconstruction:
         with torch.inference_mode():
             return self.model.decode(codes)
 

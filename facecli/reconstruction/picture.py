@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from facecli.codes import save_codes
+from facecli.export.detail import Relief, displacement_name, relief_of, with_normal_map, write_detail
 from facecli.export.face_json import face_record, write_json
 from facecli.export.glb import write_glb
 from facecli.export.obj import write_obj
-from facecli.export.pictures import encode_png
+from facecli.export.pictures import PngOnce
 from facecli.export.ply import write_ply
+from facecli.export.rig import code_weights
 from facecli.geometry.mesh import TriangleMesh, triangle_areas
 from facecli.io.images import write_image
 from facecli.plugin import Reconstruction
@@ -51,13 +53,18 @@ def write_picture(frame: Frame, folder: Path, settings: Settings) -> list[FaceRe
 
 
 def _write_faces(frame: Frame, folder: Path, settings: Settings, save: tuple[str, ...]) -> Iterator[FaceResult]:
-    textured = bool({"obj", "glb"} & set(save))
+    textured = bool({"obj", "glb", "detail"} & set(save))
     for number in range(len(frame.faces)):
         name = f"face{number}"
         below = folder / name
         below.mkdir(parents=True, exist_ok=True)
         mesh = frame.reconstruction.mesh(number, texture_of(frame, number, settings) if textured else None)
-        write_meshes(below, mesh, save)
+        mesh = with_normal_map(mesh, frame.reconstruction, number) if textured else mesh
+        png = PngOnce()
+        write_meshes(below, mesh, save, png=png, relief=_relief(frame, number, save), rigged=rigged(frame, number))
+        detail = {}
+        if "detail" in save:
+            detail = write_detail(below, frame.reconstruction, number, mesh.texture, save, mesh=mesh, png=png)
         write_pictures(frame, number, below, settings, save)
         overlay = None
         if "overlay" in save:
@@ -73,21 +80,55 @@ def _write_faces(frame: Frame, folder: Path, settings: Settings, save: tuple[str
         }
         if "json" in save:
             own_files = {key: path and path.split("/")[-1] for key, path in files.items()}
-            write_json(below / "face.json", {**record, **own_files})
+            write_json(below / "face.json", {**record, **own_files, **({"detail": detail} if detail else {})})
         yield FaceResult(number, _short(record) | files, mesh, overlay)
 
 
-def write_meshes(folder: Path, mesh: TriangleMesh, save: tuple[str, ...], stem: str = "mesh") -> None:
-    """The mesh in the formats among `save`."""
-    textured = mesh.texture is not None and mesh.uv is not None
-    # Compressing a texture takes longer than all else here: once is enough.
-    png = encode_png(mesh.texture) if textured and {"obj", "glb"} <= set(save) else None
+def write_meshes(
+    folder: Path,
+    mesh: TriangleMesh,
+    save: tuple[str, ...],
+    stem: str = "mesh",
+    *,
+    png: PngOnce | None = None,
+    relief: Relief | None = None,
+    rigged: Mapping[str, Any] | None = None,
+) -> None:
+    """The mesh in the formats among `save`.
+
+    Args:
+        png: compresses pictures once for all files of a face, which takes longer than all else here.
+        relief: the displacement map that :func:`write_detail` writes beside the OBJ, whose material then names it.
+        rigged: the GLB's blend shapes, see :func:`rigged`.
+    """
+    png = png or PngOnce()
+    texture, normals = (None if mesh.uv is None else picture for picture in (mesh.texture, mesh.normal_map))
     if "obj" in save:
-        write_obj(folder / f"{stem}.obj", mesh, texture_png=png)
+        displacement = relief and relief.in_material(displacement_name(stem), mesh.metres_per_unit)
+        pngs = {"texture_png": png(texture), "normal_png": png(normals)}
+        write_obj(folder / f"{stem}.obj", mesh, displacement=displacement, **pngs)
     if "glb" in save:
-        write_glb(folder / f"{stem}.glb", mesh, texture_png=png)
+        pngs = {"texture_png": png(texture), "normal_png": png(normals)}
+        write_glb(folder / f"{stem}.glb", mesh, **pngs, **(rigged or {}))
     if "ply" in save:
         write_ply(folder / f"{stem}.ply", mesh)
+
+
+def _relief(frame: Frame, number: int, save: tuple[str, ...]) -> Relief | None:
+    return relief_of(frame.reconstruction, number) if "detail" in save else None
+
+
+def rigged(frame: Frame, number: int) -> dict[str, Any]:
+    """The words `rig`, `weights` and `neutral` of :func:`write_glb`, where the model has blend shapes."""
+    rig = getattr(frame, "rig", None)
+    if rig is None:
+        return {}
+    neutral = getattr(frame, "neutral", None)
+    return {
+        "rig": rig,
+        "weights": code_weights(rig, frame.mixed.select(number))[0],
+        "neutral": None if neutral is None else neutral[number].numpy(force=True),
+    }
 
 
 def write_pictures(
