@@ -48,7 +48,9 @@ def transform_points(warp: np.ndarray, points: np.ndarray) -> np.ndarray:
     return transformed
 
 
-def warp_bilinear(image: np.ndarray, to_source: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def warp_bilinear(
+    image: np.ndarray, to_source: np.ndarray, size: tuple[int, int], start: tuple[int, int] = (0, 0)
+) -> np.ndarray:
     """Sample `image` bilinearly, in float64 and without anti-aliasing; what lies outside counts as 0.
 
     Equal to scikit-image's `warp(image, to_source, order=1, mode="constant", preserve_range=True)`. OpenCV's
@@ -59,12 +61,13 @@ def warp_bilinear(image: np.ndarray, to_source: np.ndarray, size: tuple[int, int
         to_source: [3, 3] affine; output pixel (x, y) takes the value of `image` at `to_source` · (x, y, 1). For a crop
             this is the inverse of its warp, for pasting a crop back it is the warp.
         size: (height, width) of the output.
+        start: (x, y) of the output's first pixel: a window gets the values of the whole, to the last bit.
 
     Returns:
         float64 [height, width(, C)], not rounded.
     """
     planes = np.ascontiguousarray(image if image.ndim == 3 else image[..., None])
-    output = _sample(planes, np.ascontiguousarray(to_source, np.float64), size[0], size[1])
+    output = _sample(planes, np.ascontiguousarray(to_source, np.float64), size[0], size[1], start[0], start[1])
     return output if image.ndim == 3 else output[..., 0]
 
 
@@ -126,12 +129,12 @@ def box_crop(image: np.ndarray, box: np.ndarray, scale: float, size: int) -> tup
 
 
 @numba.njit(nogil=True, cache=True)
-def _sample(image: np.ndarray, matrix: np.ndarray, height: int, width: int) -> np.ndarray:
+def _sample(image: np.ndarray, matrix: np.ndarray, height: int, width: int, x0: int, y0: int) -> np.ndarray:
     """The loop of :func:`warp_bilinear`. image: [H, W, C] → float64 [height, width, C]."""
     rows, columns, channels = image.shape
     output = np.zeros((height, width, channels))
-    for y in range(height):
-        for x in range(width):
+    for y in range(y0, y0 + height):
+        for x in range(x0, x0 + width):
             column = matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2]
             row = matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2]
             if not (-1.0 < column < columns and -1.0 < row < rows):  # also false for NaN
@@ -147,7 +150,7 @@ def _sample(image: np.ndarray, matrix: np.ndarray, height: int, width: int) -> n
                 bottom_right = image[bottom, right, channel] if bottom < rows and right < columns else 0.0
                 upper = (1.0 - along_x) * top_left + along_x * top_right
                 lower = (1.0 - along_x) * bottom_left + along_x * bottom_right
-                output[y, x, channel] = (1.0 - along_y) * upper + along_y * lower
+                output[y - y0, x - x0, channel] = (1.0 - along_y) * upper + along_y * lower
     return output
 
 
