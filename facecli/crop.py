@@ -71,7 +71,9 @@ def warp_bilinear(
     return output if image.ndim == 3 else output[..., 0]
 
 
-def warp_bicubic(image: np.ndarray, to_source: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def warp_bicubic(
+    image: np.ndarray, to_source: np.ndarray, size: tuple[int, int], start: tuple[int, int] = (0, 0)
+) -> np.ndarray:
     """Sample `image` with Catmull-Rom's cubic (a = -0.5), cut to the range of `image`; what lies outside counts as 0.
 
     Equal to scikit-image's `warp(image, to_source, order=3, mode="constant", preserve_range=True)`, which for affine
@@ -80,7 +82,7 @@ def warp_bicubic(image: np.ndarray, to_source: np.ndarray, size: tuple[int, int]
     Args, Returns: as :func:`warp_bilinear`.
     """
     planes = np.ascontiguousarray(image if image.ndim == 3 else image[..., None])
-    output = _sample_cubic(planes, np.ascontiguousarray(to_source, np.float64), size[0], size[1])
+    output = _sample_cubic(planes, np.ascontiguousarray(to_source, np.float64), size[0], size[1], start[0], start[1])
     if output.size and planes.size:
         lowest, highest = float(planes.min()), float(planes.max())
         # The 0 around a picture that has none stays 0.
@@ -155,13 +157,13 @@ def _sample(image: np.ndarray, matrix: np.ndarray, height: int, width: int, x0: 
 
 
 @numba.njit(nogil=True, cache=True)
-def _sample_cubic(image: np.ndarray, matrix: np.ndarray, height: int, width: int) -> np.ndarray:
+def _sample_cubic(image: np.ndarray, matrix: np.ndarray, height: int, width: int, x0: int, y0: int) -> np.ndarray:
     """The loop of :func:`warp_bicubic`, before the range is cut. image: [H, W, C] → float64 [height, width, C]."""
     rows, columns, channels = image.shape
     output = np.zeros((height, width, channels))
     across, down = np.empty(4), np.empty(4)
-    for y in range(height):
-        for x in range(width):
+    for y in range(y0, y0 + height):
+        for x in range(x0, x0 + width):
             column = matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2]
             row = matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2]
             if not (-2.0 < column < columns + 1.0 and -2.0 < row < rows + 1.0):  # also false for NaN
@@ -175,7 +177,7 @@ def _sample_cubic(image: np.ndarray, matrix: np.ndarray, height: int, width: int
                         seen = inside and 0 <= left + j < columns
                         across[j] = image[top + i, left + j, channel] if seen else 0.0
                     down[i] = _cubic(along_x, across)
-                output[y, x, channel] = _cubic(along_y, down)
+                output[y - y0, x - x0, channel] = _cubic(along_y, down)
     return output
 
 

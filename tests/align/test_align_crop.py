@@ -192,6 +192,13 @@ def test_identity_and_plain_masks(astronaut):
 
 
 @pytest.mark.parametrize("warp", [warp_bilinear, warp_bicubic])
+def test_a_window_has_the_values_of_the_whole(warp, astronaut):
+    crop = square_warp((221.3, 118.7), 141, 60)
+    whole = warp(astronaut[::3, ::3], crop, (200, 400))
+    np.testing.assert_array_equal(warp(astronaut[::3, ::3], crop, (50, 70), start=(190, 95)), whole[95:145, 190:260])
+
+
+@pytest.mark.parametrize("warp", [warp_bilinear, warp_bicubic])
 def test_far_away_is_black(warp, astronaut):
     for shift in (1e18, -1e18, np.nan, np.inf):
         matrix = np.eye(3)
