@@ -61,3 +61,27 @@ def quaternion_to_axis_angle(quaternion: torch.Tensor) -> torch.Tensor:
 def matrix_to_axis_angle(matrix: torch.Tensor) -> torch.Tensor:
     """[..., 3, 3] -> [..., 3] axis times angle in radians, angle in 0..pi."""
     return quaternion_to_axis_angle(matrix_to_quaternion(matrix))
+
+
+def euler_to_quaternion(angles: torch.Tensor) -> torch.Tensor:
+    """[..., 3] Euler angles about x, y, z in radians -> [..., 4] unit quaternion (w, x, y, z) of R = Rx Ry Rz."""
+    (cx, cy, cz), (sx, sy, sz) = (part.unbind(-1) for part in (torch.cos(angles / 2), torch.sin(angles / 2)))
+    return torch.stack(
+        [
+            cx * cy * cz - sx * sy * sz,
+            cx * sy * sz + cy * cz * sx,
+            cx * cz * sy - sx * cy * sz,
+            cx * cy * sz + sx * cz * sy,
+        ],
+        -1,
+    )
+
+
+def euler_to_axis_angle(angles: torch.Tensor) -> torch.Tensor:
+    """[..., 3] Euler angles about x, y, z in radians -> [..., 3] axis times angle of R = Rx Ry Rz, angle in 0..pi."""
+    return quaternion_to_axis_angle(euler_to_quaternion(angles))
+
+
+def euler_to_matrix(angles: torch.Tensor) -> torch.Tensor:
+    """[..., 3] Euler angles about x, y, z in radians -> [..., 3, 3] = Rx Ry Rz."""
+    return axis_angle_to_matrix(euler_to_axis_angle(angles))

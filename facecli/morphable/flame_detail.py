@@ -19,7 +19,7 @@ from facecli.geometry.normals import vertex_normals
 from facecli.io.safe_pickle import load_object_npy
 from facecli.morphable.dense_template import DenseTemplate
 from facecli.plugin import Detail
-from facecli.render.uv_space import UvSpace, blend, displaced, surface_normals
+from facecli.render.uv_space import UvSpace, blend, displaced, surface_normals, unit
 
 DECA_MARGIN = (2, 5)
 _MM = 1000.0
@@ -90,7 +90,7 @@ class FlameDetail(nn.Module):
         """:meth:`normals` for other programs: of unit length, coarse along the layout's edges, 0 where it is empty."""
         found = self.normals(offsets, vertices, normals)
         found = torch.where(self.inside, found, self.space(normals))
-        return nn.functional.normalize(found, dim=1, eps=1e-6)
+        return unit(found)
 
 
 class LazyDetail(Detail):

@@ -80,15 +80,30 @@ def surface_normals(surface: torch.Tensor, margin: tuple[int, int] = (0, 0), eps
     used = surface[..., rows : size - rows, columns : size - columns]
     here, right = used[..., :-1, :-1], used[..., :-1, 1:]
     below, across = used[..., 1:, :-1], used[..., 1:, 1:]
-    upper = torch.linalg.cross(below - here, right - here, dim=1)
-    lower = torch.linalg.cross(below - right, across - right, dim=1)
+    upper = _cross(below - here, right - here)
+    lower = _cross(below - right, across - right)
     total = torch.zeros_like(surface)
     inside = total[..., rows : size - rows, columns : size - columns]
     inside[..., :-1, :-1] += upper
     inside[..., :-1, 1:] += upper + lower
     inside[..., 1:, :-1] += upper + lower
     inside[..., 1:, 1:] += lower
-    return nn.functional.normalize(total, dim=1, eps=eps)
+    return unit(total, eps)
+
+
+def unit(vectors: torch.Tensor, eps: float = 1e-6) -> torch.Tensor:
+    """Vectors [B, 3, H, W] made of unit length, or divided by `eps` where they are shorter.
+
+    As ``torch.nn.functional.normalize``, which takes ten times as long for so short an axis.
+    """
+    x, y, z = vectors.unbind(1)
+    squares = (x * x + y * y + z * z).clamp(min=eps * eps)  # before the root, whose gradient has no end at 0
+    return vectors / squares.sqrt()[:, None]
+
+
+def _cross(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    (ax, ay, az), (bx, by, bz) = a.unbind(1), b.unbind(1)
+    return torch.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], 1)
 
 
 def blend(inside: torch.Tensor, outside: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
