@@ -31,9 +31,7 @@ class SmirkRenderer(nn.Module):
         triangles: int64 [G, 3] buffer: the drawn mesh, in terms of those.
     """
 
-    def __init__(
-        self, triangles: torch.Tensor, face: Sequence[int] | np.ndarray | None = None, backend: str = "auto"
-    ):
+    def __init__(self, triangles: torch.Tensor, face: Sequence[int] | np.ndarray | None = None, backend: str = "auto"):
         super().__init__()
         count = int(triangles.max()) + 1
         ids, part = _part(triangles.cpu(), torch.arange(count) if face is None else torch.as_tensor(np.asarray(face)))
