@@ -100,7 +100,7 @@ def member_for(asset: Asset, archive: Archive, names: tuple[str, ...]) -> str | 
         same = [name for name in archive.names if PurePosixPath(name).name == filename]
         fitting = [name for name in same if not asset.other_edition(str(PurePosixPath(name).parent))]
         if fitting:
-            return min(fitting, key=lambda name: (name != wanted, _elsewhere(asset, name), name.count("/"), name))
+            return min(fitting, key=lambda name: (_elsewhere(asset, name), name != wanted, name.count("/"), name))
     return None
 
 

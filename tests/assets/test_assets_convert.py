@@ -1,0 +1,179 @@
+"""`facecli assets convert`: what comes out holds the same numbers, and models find it in the original's stead."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from dataclasses import astuple
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from facecli.assets import convert, importing, places, store
+from facecli.assets.catalogue import Asset
+from facecli.cli.assets import app
+from facecli.errors import InputError, MissingAssetError, PluginError, UsageError
+from facecli.morphable import files
+from facecli.morphable.albedo_files import convert_bfm_albedo, convert_flame_texture
+
+NUMBERS = Asset("numbers", "numbers.txt", convert="test_assets_convert:to_npz", converted="numbers.npz")
+
+
+def to_npz(source, target):
+    """A converter of the tests' own."""
+    text = source.read_text()
+    if text == "nonsense":
+        raise InputError(source, "holds nonsense")
+    if text == "forgets":
+        return target.write_bytes(b"no archive")
+    return np.savez(target, numbers=np.array(text.split(), float))
+
+
+def put(folder, text="1 2 3", name="numbers.txt"):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(text)
+    places.rescan()
+    return folder / name
+
+
+def age(path, seconds):
+    """Set the time of change to `seconds` from now."""
+    when = path.stat().st_mtime_ns + int(seconds * 1e9)
+    os.utime(path, ns=(when, when))
+
+
+@pytest.fixture(autouse=True)
+def catalogue(known):
+    known(NUMBERS)
+
+
+def test_converted_file_is_found_and_the_original_stays(tmp_path):
+    source = put(tmp_path / "work" / "assets")
+    made = convert.convert(NUMBERS, source.parent)
+    assert made == source.with_name("numbers.npz") and np.load(made)["numbers"].tolist() == [1, 2, 3]
+    assert store.require(NUMBERS) == made and source.exists()
+    assert {path.name for path in source.parent.iterdir()} == {"numbers.txt", "numbers.npz"}
+    before = made.stat().st_mtime_ns
+    assert convert.convert(NUMBERS, source.parent) == made and made.stat().st_mtime_ns == before
+    source.unlink()
+    places.rescan()
+    assert store.require(NUMBERS) == made
+
+
+def test_newer_original_beside_it_counts(tmp_path):
+    source = put(places.data_folder())
+    made = convert.convert(NUMBERS)
+    source.write_text("4 5")
+    age(source, 10)
+    assert store.require(NUMBERS) == source
+    assert convert.convert(NUMBERS) == made and np.load(made)["numbers"].tolist() == [4, 5]
+    age(source, -20)
+    assert store.require(NUMBERS) == made
+
+
+def test_original_in_an_earlier_place_counts_and_that_is_said(tmp_path, monkeypatch):
+    """Whoever names a folder in FACECLI_ASSETS means what lies there."""
+    source = put(tmp_path / "shared")
+    monkeypatch.setenv(places.FOLDERS_VARIABLE, str(source.parent))
+    result = CliRunner().invoke(app, ["convert", "numbers"])
+    assert result.exit_code == 0 and result.stdout == f"{places.data_folder() / 'numbers.npz'}\n"
+    assert f"{source} comes before it: say --to {source.parent}" in result.stderr
+    assert store.require(NUMBERS) == source
+    result = CliRunner().invoke(app, ["convert", "--to", str(source.parent)])
+    assert result.exit_code == 0 and not result.stderr
+    assert store.require(NUMBERS) == source.with_name("numbers.npz")
+
+
+@pytest.mark.parametrize(("text", "error"), [("nonsense", InputError), ("forgets", PluginError)])
+def test_failed_conversion_leaves_nothing(text, error):
+    put(places.data_folder(), text)
+    with pytest.raises(error):
+        convert.convert(NUMBERS)
+    assert {path.name for path in places.data_folder().iterdir()} == {"numbers.txt"}
+
+
+def test_what_cannot_be_converted(known):
+    with pytest.raises(MissingAssetError, match=r"numbers\.txt is missing"):
+        convert.convert(NUMBERS)
+    plain = Asset("plain", "plain.bin")
+    known(plain)
+    with pytest.raises(UsageError, match="nothing to convert"):
+        convert.convert(plain)
+    broken = Asset("numbers", "numbers.txt", convert="test_assets_convert:nothing", converted="numbers.npz")
+    put(places.data_folder())
+    with pytest.raises(PluginError, match="can't be imported"):
+        convert.convert(broken)
+    with pytest.raises(ValueError, match="belong together"):
+        Asset("x", "x", convert="a:b")
+
+
+def test_nothing_here_is_said():
+    result = CliRunner().invoke(app, ["convert"])
+    assert result.exit_code == 0 and "none of the files" in result.stderr
+
+
+def test_converted_file_can_be_imported(tmp_path):
+    put(tmp_path)
+    made = convert.convert(NUMBERS, tmp_path / "made") if put(places.data_folder()) else None
+    (places.data_folder() / "numbers.txt").unlink()
+    (taken,) = importing.import_file(made)
+    assert taken.path == places.data_folder() / "numbers.npz" and store.require(NUMBERS) == taken.path
+
+
+# ------------------------------------------------------------------------------------------------ FLAME's files
+
+
+def test_flame_keeps_every_number(known):
+    from facecli.morphable.flame_files import read_flame
+    from standins.flame import toy_flame
+
+    known(files.FLAME)
+    source = places.data_folder() / "generic_model.pkl"
+    source.parent.mkdir()
+    source.write_bytes(pickle.dumps(toy_flame(), protocol=2))
+    made = convert.convert(files.FLAME)
+    assert store.require(files.FLAME) == made and made.name == "flame2020.npz"
+    assert made.stat().st_size < 0.5 * source.stat().st_size
+    for before, after in zip(astuple(read_flame(source)), astuple(read_flame(made)), strict=True):
+        assert before is after is None or np.array_equal(before, after)
+
+
+def test_something_else_is_no_flame(known):
+    known(files.FLAME)
+    put(places.data_folder(), name="generic_model.pkl", text="")
+    (places.data_folder() / "generic_model.pkl").write_bytes(pickle.dumps({"v_template": np.zeros((5023, 3))}))
+    with pytest.raises(InputError, match=r"generic_model\.pkl: is not FLAME"):
+        convert.convert(files.FLAME)
+    assert {path.name for path in places.data_folder().iterdir()} == {"generic_model.pkl"}
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("columns", [70, 20])
+def test_albedo_keeps_the_components_that_are_used(tmp_path, order, columns, monkeypatch):
+    monkeypatch.setattr("facecli.morphable.albedo_files._BLOCK", 5000)  # several blocks
+    rng = np.random.default_rng(5)
+    mean, components = rng.random((16, 16, 3)), np.asarray(rng.random((16, 16, 3, columns)), order=order)
+    np.savez(tmp_path / "bfm.npz", MU=mean, PC=components, specMU=mean)
+    convert_bfm_albedo(tmp_path / "bfm.npz", tmp_path / "made.npz")
+    with np.load(tmp_path / "made.npz") as made:
+        assert set(made.files) == {"MU", "PC"} and made["PC"].dtype == np.float32
+        np.testing.assert_array_equal(made["MU"], mean.astype(np.float32))
+        np.testing.assert_array_equal(made["PC"], components[..., :50].astype(np.float32))
+    np.savez_compressed(tmp_path / "flame.npz", mean=mean.ravel(), tex_dir=components.reshape(-1, columns))
+    convert_flame_texture(tmp_path / "flame.npz", tmp_path / "made.npz")
+    with np.load(tmp_path / "made.npz") as made:
+        np.testing.assert_array_equal(made["tex_dir"], components.reshape(-1, columns)[:, :50].astype(np.float32))
+
+
+def test_albedo_of_something_else_is_one_line(tmp_path):
+    rng = np.random.default_rng(5)
+    np.savez(tmp_path / "other.npz", MU=np.zeros(3))
+    np.savez(tmp_path / "misfit.npz", MU=np.zeros((4, 4, 3)), PC=np.zeros((5, 4, 3, 2)))
+    np.savez(tmp_path / "whole.npz", MU=np.zeros((4, 4, 3)), PC=rng.random((4, 4, 3, 60)))
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "whole.npz").read_bytes()[:9000])
+    (tmp_path / "text.npz").write_text("no archive")
+    for name in ("other", "misfit", "cut", "text", "absent"):
+        with pytest.raises(InputError, match=rf"{name}\.npz: ") as caught:
+            convert_bfm_albedo(tmp_path / f"{name}.npz", tmp_path / "made.npz")
+        assert "\n" not in str(caught.value) and not (tmp_path / "made.npz").exists()
