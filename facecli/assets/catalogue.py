@@ -197,7 +197,7 @@ def users_of(asset: Asset) -> list[str]:
 
 
 def lookup(names: Iterable[str]) -> list[Asset]:
-    """The assets called `names`: by catalogue name, or by file name.
+    """The assets called `names`: by catalogue name (in capitals or not), or by file name.
 
     Raises:
         UsageError: one is unknown; the message offers the nearest names.
@@ -206,7 +206,7 @@ def lookup(names: Iterable[str]) -> list[Asset]:
     by_filename = {filename: asset for asset in known.values() for filename in asset.filenames}
     found: list[Asset] = []
     for name in names:
-        asset = known.get(name) or by_filename.get(name)
+        asset = known.get(name) or known.get(name.lower()) or by_filename.get(name)
         if asset is None:
             raise UsageError(_unknown(name, [*known, *by_filename]))
         if asset not in found:
@@ -215,6 +215,10 @@ def lookup(names: Iterable[str]) -> list[Asset]:
 
 
 def _unknown(name: str, known: list[str]) -> str:
+    from facecli import registry
+
+    if name.lower() in registry.plugins():
+        return f"{name} is a model, not a file: `--model {name.lower()}` means its files"
     near = difflib.get_close_matches(name, known, 3)
     guess = f" Did you mean {' or '.join(near)}?" if near else ""
     return f"unknown asset {name!r}.{guess} `facecli assets list` shows all."

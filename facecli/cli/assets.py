@@ -218,7 +218,7 @@ class _Consent:
         if asset.permissive or self._given or asset.license in self._accepted:
             return
         where = f", see {asset.register}" if asset.register else ""
-        if not sys.stdin.isatty():
+        if not _is_terminal():
             raise UsageError(
                 f"{asset.name}: its licence ({asset.license}{where}) is yours to accept: add --accept-license"
             )
@@ -244,7 +244,7 @@ class _LoginDesk:
 
         if found := from_environment(login):
             return found
-        if not sys.stdin.isatty():
+        if not _is_terminal():
             raise UsageError(
                 f"{login.site} wants a log-in, and there is no terminal to ask for it: set {login.user_variable} and "
                 f"{login.password_variable} (register at {login.site})"
@@ -255,6 +255,11 @@ class _LoginDesk:
         if not user.strip() or not password:
             raise UsageError(f"{login.site}: no log-in without user name and password")
         return Credentials(user.strip(), password)
+
+
+def _is_terminal() -> bool:
+    """Whether there is somebody to ask."""
+    return sys.stdin.isatty()
 
 
 def _hidden(prompt: str) -> str:

@@ -98,6 +98,63 @@ def test_empty_and_unknown_names():
     assert isinstance(assets("check", "nonsense", ok=False).exception, UsageError)
 
 
+def test_files_of_one_model(free, restricted, monkeypatch):
+    from facecli import registry
+    from facecli.plugin import Plugin
+
+    plugin = Plugin("net", "", "MIT", "research only", assets=(free, restricted), optional_assets=(FLAME,))
+    monkeypatch.setattr(registry, "plugins", lambda: {"net": plugin})
+    rows = [json.loads(line) for line in assets("list", "--model", "net", "--json").stdout.splitlines()]
+    assert [(row["name"], row["used_by"]) for row in rows] == [
+        ("model", ["net"]), ("nc", ["net"]), ("flame", ["net (optional)"]),
+    ]  # fmt: skip
+    result = assets("get", "--model", "net", "--accept-license")
+    assert result.stdout.split() == [str(places.data_folder() / name) for name in ("model.bin", "nc.bin")]
+    assert "3 files known, 1 missing" in assets("list", "--model", "net").stderr
+    assert isinstance(assets("get", "--model", "nett", ok=False).exception, UsageError)
+
+
+def test_one_question_a_licence(server, known, monkeypatch):
+    for name in ("a", "b"):
+        server.serve(f"/{name}.bin", BODY)
+    known(*(Asset(name, f"{name}.bin", server.url(f"/{name}.bin"), license="research only") for name in ("a", "b")))
+    monkeypatch.setattr("facecli.cli.assets._is_terminal", lambda: True)
+    result = assets("get", "a", "b", input="y\n")
+    assert result.stderr.count("Do you accept this licence (research only)?") == 1
+    assert result.stdout.count(".bin\n") == 2
+    for name in ("a", "b"):
+        (places.data_folder() / f"{name}.bin").unlink()
+    places.rescan()
+    result = assets("get", "a", input="n\n", ok=False)
+    assert result.exit_code == UsageError.exit_code and "not fetched" in result.stderr
+
+
+def test_table_fits_a_terminal(known, monkeypatch):
+    """Long lists stay readable on 100 columns: a line an asset, but for long addresses."""
+    import io
+
+    from rich.console import Console
+
+    from facecli.cli import console
+    from facecli.morphable import files
+
+    known(*(value for value in vars(files).values() if isinstance(value, Asset)))
+    terminal = Console(file=io.StringIO(), force_terminal=True, color_system=None, width=100)
+    monkeypatch.setattr(console, "stdout_console", lambda: terminal)
+    assets("list")
+    lines = terminal.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= 100
+    (flame,) = (line for line in lines if line.startswith("flame "))
+    assert flame.split() == ["flame", "missing", "generic_model.pkl:", "get,", "with", "your", "log-in"]
+    assert len(lines) <= 2 + 2 * len(catalogue_names())
+
+
+def catalogue_names() -> list[str]:
+    from facecli.assets import catalogue as module
+
+    return list(module.catalogue())
+
+
 def test_check_reads_to_the_end():
     assert "none of the files" in assets("check").stderr
     assets("get", "model")

@@ -56,8 +56,16 @@ def test_catalogue_has_the_shared_and_the_plugins_assets(monkeypatch):
 def test_lookup_by_name_and_file_name(known):
     known(MODEL, LICENSED)
     assert catalogue.lookup(["flame", "model_v1.bin", "model"]) == [LICENSED, MODEL]
+    assert catalogue.lookup(["FLAME", "generic_model.pkl"]) == [LICENSED]
     with pytest.raises(UsageError, match=r"unknown asset 'modle'\. Did you mean model"):
         catalogue.lookup(["modle"])
+
+
+def test_model_is_no_file(known, monkeypatch):
+    known(MODEL)
+    monkeypatch.setattr(registry, "plugins", lambda: {"smirk": Plugin("smirk", "", "", "")})
+    with pytest.raises(UsageError, match=r"SMIRK is a model, not a file: `--model smirk` means its files"):
+        catalogue.lookup(["SMIRK"])
 
 
 def test_asset_refuses_what_cannot_be_checked():
