@@ -107,10 +107,11 @@ class HeadRenderer:
         """Vertex colours [B, V, C] as a picture [B, C, H, W], 0 around."""
         return interpolate(self.raster(projected, size), self.triangles, colors)
 
-    def relative_depth(self, projected: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-        """[B, 1, H, W]: 1 at each head's nearest vertex, 0 at its farthest and around it."""
-        depth = projected[..., 2:] - projected[..., 2:].amin(1, keepdim=True)
-        return self.colors(projected, 1 - depth / depth.amax(1, keepdim=True), size)
+
+def nearness(projected: torch.Tensor) -> torch.Tensor:
+    """Of each vertex [B, V, 1]: 1 at the head's nearest, 0 at its farthest. As a picture, DECA's relative depth."""
+    depth = projected[..., 2:] - projected[..., 2:].amin(1, keepdim=True)
+    return 1 - depth / depth.amax(1, keepdim=True)
 
 
 def shape_picture(
