@@ -21,8 +21,8 @@ class Credentials:
         return {"username": self.user, "password": self.password}
 
 
-Ask = Callable[[Login], Credentials]
-"""Gets the user's credentials for a site; raises UsageError where it can't."""
+Ask = Callable[[Login], Credentials | None]
+"""Gets the user's credentials for a site; None, or a UsageError that says what is missing, where it can't."""
 
 
 def from_environment(login: Login) -> Credentials | None:

@@ -259,8 +259,11 @@ def _fetch_from_any(asset: Asset, final: Path, talk: _Talk) -> None:
 def _fetch_from(asset: Asset, source: Source, final: Path, talk: _Talk) -> None:
     """One source. A continued download that turns out wrong is begun anew once: its first part may have been another
     edition's."""
-    if source.login and not talk.credentials:
-        raise FetchError(f"{source.login.site} wants a log-in: `facecli assets get {asset.name}` asks for it")
+    credentials = talk.credentials(source.login) if source.login and talk.credentials else None
+    if source.login and not credentials:
+        variables = f"{source.login.user_variable} and {source.login.password_variable}"
+        words = f"`facecli assets get {asset.name}` asks for it, or takes it from {variables}"
+        raise FetchError(f"{source.login.site} wants a log-in: {words}")
     name = asset.archive_name if source.packed else asset.filename
     job = Job(
         url=source.url,
@@ -268,7 +271,7 @@ def _fetch_from(asset: Asset, source: Source, final: Path, talk: _Talk) -> None:
         size=None if source.packed else asset.size,
         hashed=name.endswith(".zip") if source.packed else bool(asset.sha256),  # a zip has a checksum for each file
         tamper_proof=len(asset.sha256) == _FULL_DIGEST,
-        credentials=talk.credentials(source.login) if source.login else None,
+        credentials=credentials,
         login_site=source.login.site if source.login else "",
     )
     continued = job.have > 0

@@ -98,9 +98,10 @@ def test_redirect_to_the_log_in_page_is_a_refusal(secure, site):
     assert page.methods == ["GET"] and page.forms == [""]
 
 
-def test_without_anybody_to_ask_the_command_is_named(secure, site):
-    with pytest.raises(FetchError, match="wants a log-in: `facecli assets get model` asks for it"):
-        store.fetch(asset(secure))
+@pytest.mark.parametrize("who", [None, from_environment])
+def test_without_anybody_to_ask_the_command_is_named(secure, site, who):
+    with pytest.raises(FetchError, match="wants a log-in: `facecli assets get model` asks for it, or takes it from FAC"):
+        store.fetch(asset(secure), credentials=who)
     assert not site.requests
 
 
