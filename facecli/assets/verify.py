@@ -56,7 +56,7 @@ def quick_problem(asset: Asset, path: Path) -> str:
     remembered = _recall(path) if asset.sha256 else None
     if remembered:
         return _wrong_digest(asset, remembered)
-    return _file_problem(path, zipped=is_zip(asset.filename))
+    return _file_problem(path, zipped=is_zip(asset.filename), hashed=bool(asset.sha256))
 
 
 def is_converted(asset: Asset, path: Path) -> bool:
@@ -92,8 +92,8 @@ def _folder_problem(asset: Asset, path: Path) -> str:
     return ""
 
 
-def _file_problem(path: Path, zipped: bool) -> str:
-    """What anybody can see: unreadable, empty, something else, cut off."""
+def _file_problem(path: Path, zipped: bool, hashed: bool = False) -> str:
+    """What anybody can see: unreadable, empty, something else, cut off (where no hash will tell)."""
     try:
         head = _head(path)
     except OSError as error:
@@ -102,7 +102,7 @@ def _file_problem(path: Path, zipped: bool) -> str:
         return "is empty (0 bytes)"
     if looks := _looks_like(head):
         return f"isn't the file itself{looks}"
-    if (zipped or head.startswith(_ZIP_HEAD)) and not zipfile.is_zipfile(path):
+    if (zipped or (head.startswith(_ZIP_HEAD) and not hashed)) and not zipfile.is_zipfile(path):
         return "is no whole archive: cut off, or something else"
     return ""
 

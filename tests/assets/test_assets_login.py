@@ -100,7 +100,7 @@ def test_redirect_to_the_log_in_page_is_a_refusal(secure, site):
 
 @pytest.mark.parametrize("who", [None, from_environment])
 def test_without_anybody_to_ask_the_command_is_named(secure, site, who):
-    with pytest.raises(FetchError, match="wants a log-in: `facecli assets get model` asks for it, or takes it from FAC"):
+    with pytest.raises(FetchError, match="wants a log-in: `facecli assets get model` asks for it, or takes it from"):
         store.fetch(asset(secure), credentials=who)
     assert not site.requests
 
