@@ -48,6 +48,10 @@ class FetchError(MissingAssetError):
     """A file could not be fetched: no connection, refused, or not what it should be."""
 
 
+class LoginRefusedError(FetchError):
+    """The site doesn't let the log-in pass. Trying it again helps nobody, and may lock the account."""
+
+
 class _BrokeOffError(Exception):
     """This attempt failed in a way that the next one may not."""
 
@@ -104,6 +108,7 @@ def download(job: Job, progress: Progress | None = None, note: Note | None = Non
     Raises:
         FetchError: no connection, refused, broken off too often, a web page instead of a file, or a log-in that would
             leave its site or go unencrypted.
+        LoginRefusedError: the site refuses the log-in.
         OutputError: the disk is full or the folder not writable.
     """
     import requests
@@ -262,7 +267,7 @@ def _refuse_bad_answer(job: Job, response: requests.Response) -> None:
         raise _BrokeOffError(f"{job.host} says {status} {response.reason}")
     web_page = response.headers.get("Content-Type", "").startswith("text/html")
     if job.credentials and (status in _REFUSED or (web_page and "Content-Disposition" not in response.headers)):
-        raise FetchError(refused_login(job))
+        raise LoginRefusedError(refused_login(job))
     if status in _REFUSED:
         raise FetchError(f"{job.url}: {job.host} refuses it: {status} {response.reason} (it may want a log-in)")
     if status not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):

@@ -16,7 +16,17 @@ from urllib.parse import urlsplit
 
 from facecli.assets import archives, places, verify
 from facecli.assets.catalogue import Asset, Login
-from facecli.assets.download import FetchError, Job, Note, Progress, check_room, disk_error, download, refused_login
+from facecli.assets.download import (
+    FetchError,
+    Job,
+    LoginRefusedError,
+    Note,
+    Progress,
+    check_room,
+    disk_error,
+    download,
+    refused_login,
+)
 from facecli.assets.login import Ask
 from facecli.errors import MissingAssetError
 from facecli.io.atomic import replace_folder, temporary_name
@@ -208,6 +218,7 @@ def fetch(
     Raises:
         FetchError: not to be had: no connection, refused, broken off too often, wrong bytes. Nothing is left under
             its name.
+        LoginRefusedError: the site refuses the log-in.
         OutputError: the folder can't be written or the disk is full.
         UsageError: from `credentials`.
     """
@@ -244,16 +255,17 @@ def _only_one(target: Path, note: Note | None) -> Iterator[None]:
 
 
 def _fetch_from_any(asset: Asset, final: Path, talk: _Talk) -> None:
-    problems = []
+    problems, kind = [], FetchError
     for source in sources(asset):
         try:
             return _fetch_from(asset, source, final, talk)
         except FetchError as error:
             problems.append(str(error))
+            kind = LoginRefusedError if isinstance(error, LoginRefusedError) else kind
     words = "; ".join(problems)
     if asset.register and "assets import" not in words:
         words += f" (or get it in a browser: {asset.register}, then `facecli assets import FILE`)"
-    raise FetchError(words)
+    raise kind(words)
 
 
 def _fetch_from(asset: Asset, source: Source, final: Path, talk: _Talk) -> None:
@@ -284,7 +296,8 @@ def _fetch_from(asset: Asset, source: Source, final: Path, talk: _Talk) -> None:
             return
         job.discard()
         if not continued:
-            raise FetchError(f"{source.url}: {problem}; what came was deleted")
+            kind = LoginRefusedError if refused_login(job) in problem else FetchError
+            raise kind(f"{source.url}: {problem}; what came was deleted")
         continued = False
 
 

@@ -188,6 +188,7 @@ def get(
 def _get_one(asset: Asset, consent: _Consent, desk: _LoginDesk, to: Path | None) -> None:
     """Fetch one file; say where it is."""
     from facecli.assets import store
+    from facecli.assets.download import LoginRefusedError
     from facecli.errors import MissingAssetError
 
     found = store.state(asset)
@@ -199,8 +200,12 @@ def _get_one(asset: Asset, consent: _Consent, desk: _LoginDesk, to: Path | None)
         raise MissingAssetError(f"{asset.filename} can't be fetched for you: {store.how_to_get(asset)}")
     console.say(f"{asset.name}: {asset.filename}, licence: {asset.license or 'unknown'}")
     consent.ask(asset)
-    with _progress(asset.archive_name or asset.filename) as progress:
-        path = store.fetch(asset, progress, console.say, folder=to, credentials=desk.credentials)
+    try:
+        with _progress(asset.archive_name or asset.filename) as progress:
+            path = store.fetch(asset, progress, console.say, folder=to, credentials=desk.credentials)
+    except LoginRefusedError:
+        desk.refused(asset.login)
+        raise
     if found.status == "bad" and found.path != path:
         console.warn(f"{found.path}: {found.problem}; delete it")
     print(path)
@@ -232,12 +237,19 @@ class _LoginDesk:
 
     def __init__(self):
         self._known: dict[str, Credentials] = {}
+        self._refused: set[str] = set()
 
     def credentials(self, login: Login) -> Credentials:
-        """Raises UsageError where there is nobody to ask."""
+        """Raises UsageError where there is nobody to ask, or the site has refused what was said."""
+        if login.site in self._refused:
+            raise UsageError(f"{login.site} has just refused this log-in, so it isn't tried again")
         if login.site not in self._known:
             self._known[login.site] = self._get(login)
         return self._known[login.site]
+
+    def refused(self, login: Login) -> None:
+        """The site doesn't let the log-in pass."""
+        self._refused.add(login.site)
 
     def _get(self, login: Login) -> Credentials:
         from facecli.assets.login import Credentials, from_environment

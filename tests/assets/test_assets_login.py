@@ -258,6 +258,17 @@ def test_login_from_the_environment(secure, site, known, logged_in):
     assert USER not in result.output and PASSWORD not in result.output
 
 
+@pytest.mark.parametrize("content_type", ["text/html", "application/octet-stream"])
+def test_refused_login_is_not_tried_for_the_next_file(secure, site, known, logged_in, monkeypatch, content_type):
+    """Sites lock accounts after a few wrong passwords."""
+    monkeypatch.setenv("FACECLI_TEST_PASSWORD", "wrong")
+    site.refusal = (200, content_type, b"no such user")
+    known(asset(secure), asset(secure, name="female", filename="female.pkl", member="female.pkl"))
+    result = CliRunner().invoke(app, ["get", "model", "female", "--accept-license"])
+    assert result.exit_code == 3 and len(site.requests) == 1
+    assert "has just refused this log-in, so it isn't tried again" in result.stderr
+
+
 @pytest.mark.parametrize("missing", ["FACECLI_TEST_USER", "FACECLI_TEST_PASSWORD"])
 def test_without_a_terminal_the_variables_and_the_page_are_named(secure, site, known, logged_in, monkeypatch, missing):
     monkeypatch.setenv(missing, "")
