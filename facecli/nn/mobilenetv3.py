@@ -40,14 +40,20 @@ _FEATURES = {"small": (_STEM_MAP, 0, 1, 3, 5), "large": (0, 1, 2, 4, 6)}
 
 class SameConv2d(nn.Conv2d):
     """A 3×3 convolution without bias, padded as TensorFlow does: where stride 2 makes the padding uneven, there is more
-    of it at the right and at the bottom."""
+    of it at the right and at the bottom.
+
+    `turned`: its weights are turned by 180°, for pictures that are, too. Then there is more padding at the left and
+    at the top, and that is what an ordinary convolution does with uneven padding: nothing has to be copied.
+    """
+
+    turned = False
 
     def __init__(self, wide_in: int, wide_out: int, stride: int, groups: int = 1):
         super().__init__(wide_in, wide_out, 3, stride, padding=1, groups=groups, bias=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         rows, columns = (_same_padding(side, self.stride[0]) for side in x.shape[-2:])
-        if rows == columns == (1, 1):
+        if self.turned or rows == columns == (1, 1):
             return super().forward(x)
         return F.conv2d(F.pad(x, columns + rows), self.weight, self.bias, self.stride, groups=self.groups)
 
@@ -133,7 +139,7 @@ class MobileNetV3(nn.Module):
 
     def __init__(self, variant: str):
         super().__init__()
-        self.variant = variant
+        self.variant, self.turned = variant, False
         self.conv_stem = SameConv2d(3, STEM, stride=2)
         self.bn1 = _norm(STEM)
         stages, self.width = [], STEM
@@ -150,14 +156,27 @@ class MobileNetV3(nn.Module):
         return ConvNorm(wide_in, wide_out)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.blocks(self._stem(images))
+        return self._turned(self.blocks(self._stem(images)))
 
     def features(self, images: torch.Tensor) -> list[torch.Tensor]:
         """The maps at strides 2, 4, 8, 16 and 32; the last is what `forward` gives."""
         maps = {_STEM_MAP: self._stem(images)}
         for index, stage in enumerate(self.blocks):
             maps[index] = stage(maps[index - 1])
-        return [maps[index] for index in _FEATURES[self.variant]]
+        return [self._turned(maps[index]) for index in _FEATURES[self.variant]]
+
+    def fuse_own(self) -> None:
+        """Work on pictures turned by 180° from now on: see :class:`SameConv2d`. What goes in and out is as before."""
+        if self.turned:
+            return
+        self.turned = True
+        for part in self.modules():
+            if isinstance(part, SameConv2d):
+                part.turned = True
+                part.weight = nn.Parameter(part.weight.detach().flip(-2, -1), requires_grad=False)
 
     def _stem(self, images: torch.Tensor) -> torch.Tensor:
-        return F.relu(self.bn1(self.conv_stem(images)), inplace=True)
+        return F.relu(self.bn1(self.conv_stem(self._turned(images))), inplace=True)
+
+    def _turned(self, x: torch.Tensor) -> torch.Tensor:
+        return x.flip(-2, -1) if self.turned else x

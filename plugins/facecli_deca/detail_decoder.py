@@ -5,10 +5,14 @@ EMOCA's is the same network.
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import nn
 
-N_JAW, N_EXPRESSION, N_DETAIL = 3, 50, 128
+from facecli_deca.encoder import N_DETAIL, SIZES
+
+N_JAW, N_EXPRESSION = 3, SIZES["exp"]
 SIDE = 8  # pixels of the first map
 WIDTHS = (128, 128, 64, 64, 32, 16)
 EPS = 0.8  # meant for momentum upstream, but the weights were trained with it
@@ -16,13 +20,13 @@ METRES = 0.01  # largest displacement
 
 
 class DetailDecoder(nn.Module):
-    """Latent [B, 181] (see :func:`latent`) -> displacement along the normals [B, 1, 256, 256], metres, row 0 at v = 1."""
+    """Latent [B, 181] of :func:`latent` -> displacement along the normals [B, 1, 256, 256], metres; row 0 is v = 1."""
 
     def __init__(self, numbers: int = N_JAW + N_EXPRESSION + N_DETAIL):
         super().__init__()
         self.l1 = nn.Sequential(nn.Linear(numbers, WIDTHS[0] * SIDE * SIDE))
         layers: list[nn.Module] = [nn.BatchNorm2d(WIDTHS[0])]
-        for wide_in, wide_out in zip(WIDTHS, WIDTHS[1:], strict=False):
+        for wide_in, wide_out in itertools.pairwise(WIDTHS):
             layers += [
                 nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False),
                 nn.Conv2d(wide_in, wide_out, 3, padding=1),

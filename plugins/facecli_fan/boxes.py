@@ -8,8 +8,8 @@ import numpy as np
 
 from facecli import registry
 from facecli.errors import UsageError
-from facecli.nn import retinaface
-from facecli_fan import files, weights
+from facecli.nn import checkpoints, retinaface
+from facecli_fan import files
 
 SMALLEST = 4  # pixels, width and height together
 LARGEST = 8  # times the picture's sides
@@ -35,7 +35,7 @@ class RetinaFaceBoxes:
 
     def __init__(self, confidence: float, device: str):
         self._confidence = confidence
-        self._net = weights.load_module(files.RETINAFACE, retinaface.RetinaFace, device)
+        self._net = checkpoints.load_module(files.RETINAFACE, retinaface.RetinaFace, device)
 
     def find(self, image: np.ndarray) -> np.ndarray:
         boxes, scores, _ = retinaface.detect(self._net, image, self._confidence)

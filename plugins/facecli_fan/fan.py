@@ -25,6 +25,7 @@ from facecli.assets.catalogue import Asset
 from facecli.assets.store import require
 from facecli.detect.face import Face
 from facecli.errors import MissingAssetError
+from facecli.nn import checkpoints
 from facecli.nn.fan import FAN
 from facecli_fan import boxes as box_finders
 from facecli_fan import files, weights
@@ -71,7 +72,7 @@ class Fan:
         device = str(device)
         theirs = _DETECTORS.get(detector, ())
         retinaface = (files.RETINAFACE,) if detector == "retinaface" else ()
-        weights.require_all([*theirs, *retinaface, *self._networks.values()])
+        checkpoints.require_all([*theirs, *retinaface, *self._networks.values()])
         options = {"confidence": confidence, "max_faces": max_faces, "device": device}
         self._alignment = self._build(device, detector if theirs else _NO_DETECTOR, confidence, flip_input)
         if theirs:
@@ -172,16 +173,16 @@ class _PackageBoxes:
 def _network_checkpoint(key: str, asset: Asset) -> dict[str, Any]:
     """A landmark or depth network as the package expects it in its cache."""
     if key == "depth":
-        return {"state_dict": weights.read_state(asset, face_alignment.api.ResNetDepth)}
-    return weights.read_state(asset, FAN)
+        return {"state_dict": checkpoints.read_state(asset, face_alignment.api.ResNetDepth)}
+    return checkpoints.read_state(asset, FAN)
 
 
 def _detector_checkpoint(asset: Asset) -> Any:
     """A detector's file as the package expects it in its cache."""
     if asset == files.SFD:
-        return weights.read_state(asset, sfd_detector.s3fd)
+        return checkpoints.read_state(asset, sfd_detector.s3fd)
     if asset == files.BLAZEFACE:
-        return weights.read_state(asset, blazeface_detector.BlazeFace)
+        return checkpoints.read_state(asset, blazeface_detector.BlazeFace)
     return require(asset)  # the anchors, which it reads with numpy's safe loader
 
 

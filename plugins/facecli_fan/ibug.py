@@ -15,9 +15,10 @@ import torch
 
 from facecli.detect.face import Face
 from facecli.errors import UsageError
+from facecli.nn import checkpoints
 from facecli.nn.fan import FAN
 from facecli_fan import boxes as box_finders
-from facecli_fan import files, weights
+from facecli_fan import files
 
 CROP_SIZE = 256
 FACE_FRACTION = 0.55  # the face box's part of the crop
@@ -101,8 +102,8 @@ class Ibug:
         if model not in MODELS:
             raise UsageError(f"unknown ibug model {model!r}; there are {', '.join(MODELS)}")
         asset, architecture = MODELS[model]
-        weights.require_all([asset, files.RETINAFACE] if detector == "retinaface" else [asset])
-        self._net = weights.load_module(asset, architecture, str(device))
+        checkpoints.require_all([asset, files.RETINAFACE] if detector == "retinaface" else [asset])
+        self._net = checkpoints.load_module(asset, architecture, str(device))
         self._boxes = _box_finder(detector, confidence, max_faces, str(device))
         self._device, self._max_faces, self._batch_size = str(device), max_faces, batch_size
 

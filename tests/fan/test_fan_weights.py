@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from facecli.errors import FacecliError, InputError
+from facecli.nn import checkpoints
 from facecli.nn.fan import FAN
 from facecli.nn.retinaface import RetinaFace
-from facecli_fan import files, weights
+from facecli_fan import files
 
 pytestmark = pytest.mark.usefixtures("trust_any_hash")
 
@@ -38,7 +39,7 @@ class Hostile:
 
 def refusal(asset, architecture=Tiny) -> str:
     with pytest.raises(FacecliError) as caught:
-        weights.read_state(asset, architecture)
+        checkpoints.read_state(asset, architecture)
     message = str(caught.value)
     assert "\n" not in message and asset.filename in message
     return message
@@ -49,7 +50,7 @@ def refusal(asset, architecture=Tiny) -> str:
 def test_every_official_wrapping_is_read(prefix, wrapped, own_folder):
     state = {prefix + key: value for key, value in Tiny().state_dict().items()}
     torch.save({"epoch": 3, "state_dict": state} if wrapped else state, own_folder / files.RETINAFACE.filename)
-    module = weights.load_module(files.RETINAFACE, Tiny, "cpu")
+    module = checkpoints.load_module(files.RETINAFACE, Tiny, "cpu")
     assert torch.equal(module.conv.weight, state[f"{prefix}conv.weight"])
     assert not module.training
 
@@ -57,7 +58,7 @@ def test_every_official_wrapping_is_read(prefix, wrapped, own_folder):
 def test_checkpoints_from_before_batch_counters_are_read(own_folder):
     state = {key: value for key, value in Tiny().state_dict().items() if "num_batches" not in key}
     torch.save(state, own_folder / files.RETINAFACE.filename, _use_new_zipfile_serialization=False)
-    assert weights.load_module(files.RETINAFACE, Tiny, "cpu").norm.num_batches_tracked == 0
+    assert checkpoints.load_module(files.RETINAFACE, Tiny, "cpu").norm.num_batches_tracked == 0
 
 
 @pytest.mark.parametrize("keep", [0.5, 0.9, 0.999])
@@ -88,7 +89,7 @@ def test_what_is_foreign_is_said(change, words, own_folder):
     change(state)
     torch.save(state, own_folder / files.RETINAFACE.filename)
     with pytest.raises(InputError, match=words):
-        weights.read_state(files.RETINAFACE, Tiny)
+        checkpoints.read_state(files.RETINAFACE, Tiny)
 
 
 @pytest.mark.parametrize("content", [b"", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", b"<html>no"])

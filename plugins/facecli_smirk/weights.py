@@ -1,0 +1,42 @@
+"""SMIRK's official file into its networks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from facecli.nn.checkpoints import Checkpoint
+from facecli.nn.fuse import fuse
+from facecli_smirk import files
+from facecli_smirk.encoder import SmirkEncoder
+from facecli_smirk.generator import SmirkGenerator
+
+_ENCODER, _GENERATOR = "smirk_encoder.", "smirk_generator."
+
+
+def load_encoder(device: Any = "cpu", fused: bool = True) -> SmirkEncoder:
+    """The encoder, in evaluation mode.
+
+    Args:
+        device: where it goes.
+        fused: twice as fast, without official names and not to be trained: see :mod:`facecli.nn.fuse`.
+
+    Raises:
+        MissingAssetError: there is no such file.
+        InputError: it is damaged, unsafe, or another network's.
+    """
+    checkpoint = Checkpoint.of(files.SMIRK, "SMIRK")
+    encoder = checkpoint.build(SmirkEncoder, checkpoint.state(prefix=_ENCODER), device)
+    return fuse(encoder) if fused else encoder
+
+
+def load_generator(device: Any = "cpu", fused: bool = True) -> SmirkGenerator:
+    """The generator, in evaluation mode. Arguments and errors as for :func:`load_encoder`; checkpoints of the
+    pretraining stage don't have it, which is an InputError, too."""
+    checkpoint = Checkpoint.of(files.SMIRK, "SMIRK")
+    state = checkpoint.state(prefix=_GENERATOR)
+    if not state and checkpoint.state(prefix=_ENCODER):
+        raise checkpoint.error(
+            "holds SMIRK's encoder only: it is of the pretraining stage, which has no generator"
+        )
+    generator = checkpoint.build(SmirkGenerator, state, device)
+    return fuse(generator) if fused else generator
