@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,9 @@ def faces_beside(picture: str | Path) -> list[Face] | None:
 def _read_rows(path: Path) -> np.ndarray:
     """Any number of rows `x y …`."""
     try:
-        points = np.loadtxt(path, ndmin=2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of empty files
+            points = np.loadtxt(path, ndmin=2)
     except (ValueError, OSError) as error:  # UnicodeDecodeError is a ValueError
         raise InputError(path, "is no text with numbers", "rows `x y` of landmarks in pixels are expected") from error
     if len(points) < 2 or points.shape[1] < 2 or not np.isfinite(points).all():

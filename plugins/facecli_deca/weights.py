@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -23,7 +24,10 @@ NETWORKS = {
 
 
 def load_networks(
-    device: Any = "cpu", names: Iterable[str] = tuple(NETWORKS), fused: bool = True
+    device: Any = "cpu",
+    names: Iterable[str] = tuple(NETWORKS),
+    fused: bool = True,
+    path: str | Path | None = None,
 ) -> dict[str, nn.Module]:
     """Networks by their official names, in evaluation mode. Only what is asked for is read.
 
@@ -31,11 +35,12 @@ def load_networks(
         device: where they go.
         names: of `NETWORKS`: E_flame (coarse codes), E_detail (wrinkle code), D_detail (displacement).
         fused: faster, without official names and not to be trained: see :mod:`facecli.nn.fuse`.
+        path: another file in the official one's format.
 
     Raises:
         MissingAssetError: there is no such file.
         InputError: it is damaged, unsafe, or another network's.
     """
-    checkpoint = Checkpoint.of(files.DECA, "DECA")
+    checkpoint = Checkpoint.of(files.DECA, "DECA") if path is None else Checkpoint(path, "DECA")
     found = {name: checkpoint.build(NETWORKS[name], checkpoint.state(name), device, name) for name in names}
     return {name: fuse(network) for name, network in found.items()} if fused else found
