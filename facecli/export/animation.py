@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import scipy.linalg
 from scipy.spatial.transform import Rotation
 
 from facecli.export.glb import GlbBuilder, read_accessor, target_positions
+from facecli.export.rig import MINUS, driven_by
 from facecli.geometry.mesh import TriangleMesh
 from facecli.plugin import Rig
 
@@ -71,8 +72,9 @@ def write_animated_glb(
 
     As many principal components are kept as bring every vertex within `tolerance_mm`, at most `max_targets`. With a
     `rig`, its shapes come first and move by their own weights, and the components (``residual_00``, …) describe what
-    they miss. The face is not there (scale 0, stepwise, as glTF hides nodes) in frames without one. Memory does not
-    grow with the frames' shapes, only with times, poses and weights.
+    they miss. The weights written lie within 0..1, see :func:`sliders`. The face is not there (scale 0, stepwise, as
+    glTF hides nodes) in frames without one. Memory does not grow with the frames' shapes, only with times, poses and
+    weights.
 
     Args:
         mesh: triangles, UV, texture and unit; its vertices are replaced by the mean shape, unless there is a `rig`:
@@ -102,10 +104,14 @@ def write_animated_glb(
     else:
         track = compress_rigged(positions, visible, np.asarray(mesh.vertices, np.float32), rig, weights, **kept)
         names = [*rig.names, *(f"residual_{k:02d}" for k in range(len(track.targets) - len(rig.names)))]
+    moving = sliders(track, names, whole=0 if rig is None else len(rig.names))
     builder = GlbBuilder(mesh.with_vertices(track.mean))
-    # Programs that don't play the animation show the mean shape, or the first frame's expression.
-    builder.add_targets(names, track.targets, None if rig is None else track.weights[int(track.visible.argmax())])
-    _add_animation(builder, times, track, poses, mesh.metres_per_unit)
+    if rig is None:  # programs that don't play the animation show the mean shape
+        builder.add_targets(moving.names, moving.targets)
+    else:  # or the first frame's expression
+        codes = driven_by(rig, moving.names, moving.factors)
+        builder.add_targets(moving.names, moving.targets, moving.weights[int(track.visible.argmax())], codes)
+    _add_animation(builder, times, moving.weights, track.visible, poses, mesh.metres_per_unit)
     builder.write(path)
     return AnimationSummary(
         frames=len(times),
@@ -142,12 +148,16 @@ def read_animation(path: str | Path, vertices: int) -> Animation | None:
     samplers = {channel.target.path: animation.samplers[channel.sampler] for channel in animation.channels}
     times = read_accessor(document, next(iter(samplers.values())).input)
     values = {name: read_accessor(document, sampler.output) for name, sampler in samplers.items()}
-    targets = [target[:vertices] for target in target_positions(document)]
+    targets = np.array([target[:vertices] for target in target_positions(document)], np.float32)
+    targets, weights = targets.reshape(-1, vertices, 3), np.zeros((len(times), 0), np.float32)
+    if len(targets):
+        names = document.meshes[0].extras["targetNames"]
+        targets, weights = _without_twins(names, targets, values["weights"].reshape(len(times), -1))
     return Animation(
         times=times,
         mean=read_accessor(document, document.meshes[0].primitives[0].attributes.POSITION)[:vertices],
-        targets=np.array(targets, np.float32).reshape(-1, vertices, 3),
-        weights=values["weights"].reshape(len(times), -1) if targets else np.zeros((len(times), 0), np.float32),
+        targets=targets,
+        weights=weights,
         rotations=values.get("rotation"),
         visible=values["scale"].any(axis=1) if "scale" in values else np.ones(len(times), bool),
     )
@@ -201,6 +211,53 @@ def compress_rigged(
     targets = np.concatenate([shapes.reshape(-1, vertices, 3), residuals])
     both = np.concatenate([weights[_hold(visible)], further], axis=1)
     return ShapeTrack(neutral, targets, both, visible, rms_error, max_error)
+
+
+@dataclass(frozen=True)
+class Sliders:
+    """Morph targets as editors take them.
+
+    Args:
+        names: [M]. targets: [M, V, 3]. weights: [T, M] within 0..1.
+        factors: [M] what of the shape's own weight (a rig's code) a weight of 1 is.
+    """
+
+    names: list[str]
+    targets: np.ndarray
+    weights: np.ndarray
+    factors: np.ndarray
+
+
+def sliders(track: ShapeTrack, names: Sequence[str], *, whole: int = 0) -> Sliders:
+    """The shapes of `track` such that all weights lie within 0..1.
+
+    glTF allows any weights, but editors don't: Blender cuts an animation off at its sliders' ends, 0 and 1, and Unity
+    does unless told otherwise. So shapes are made longer where weights go beyond 1, the first `whole` ones (a rig's) by
+    a whole number, and a shape that also moves backwards gets a twin, ``…_minus``, that does so; between two frames,
+    too, the twins move as the one shape did.
+    """
+    largest = np.abs(track.weights).max(axis=0, initial=0)
+    scale = np.where(largest > 1, largest, 1)
+    scale[:whole] = np.ceil(scale[:whole])
+    weights = track.weights / scale
+    backwards = np.flatnonzero(weights.min(axis=0, initial=0) < 0)
+    targets = track.targets * scale[:, None, None]
+    return Sliders(
+        [*names, *(f"{names[k]}{MINUS}" for k in backwards)],
+        np.concatenate([targets, -targets[backwards]]).astype(np.float32),
+        np.concatenate([np.maximum(weights, 0), np.maximum(-weights[:, backwards], 0)], axis=1).astype(np.float32),
+        np.concatenate([scale, -scale[backwards]]),
+    )
+
+
+def _without_twins(names: Sequence[str], targets: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Targets and signed weights behind :class:`Sliders`."""
+    kept = [k for k, name in enumerate(names) if not name.endswith(MINUS)]
+    weights = weights.copy()
+    for k, name in enumerate(names):
+        if name.endswith(MINUS):
+            weights[:, names.index(name.removesuffix(MINUS))] -= weights[:, k]
+    return targets[kept], weights[:, kept]
 
 
 def _chunks(positions: Positions, vertices: int) -> Iterator[tuple[slice, np.ndarray]]:
@@ -311,7 +368,8 @@ def _hold(visible: np.ndarray) -> np.ndarray:
 def _add_animation(
     builder: GlbBuilder,
     times: np.ndarray,
-    track: ShapeTrack,
+    weights: np.ndarray,
+    visible: np.ndarray,
     poses: np.ndarray | Callable[[], np.ndarray] | None,
     metres_per_unit: float,
 ) -> None:
@@ -324,18 +382,18 @@ def _add_animation(
         target = gltf.AnimationChannelTarget(node=0, path=path)
         animation.channels.append(gltf.AnimationChannel(sampler=len(animation.samplers) - 1, target=target))
 
-    if len(track.targets):
-        animate("weights", track.weights.ravel())
+    if weights.size:
+        animate("weights", weights.ravel())
     scale = np.ones(len(times))
     poses = poses() if callable(poses) else poses
     if poses is not None:
         if len(poses) != len(times):
             raise ValueError(f"{len(poses)} poses for {len(times)} times")
-        rotation, translation, scale = _decompose(np.asarray(poses, np.float64), track.visible)
+        rotation, translation, scale = _decompose(np.asarray(poses, np.float64), visible)
         animate("rotation", rotation)
         animate("translation", translation * metres_per_unit)
-    if poses is not None or not track.visible.all():
-        hidden = np.where(track.visible, scale, 0.0)
+    if poses is not None or not visible.all():
+        hidden = np.where(visible, scale, 0.0)
         animate("scale", np.repeat(hidden[:, None], 3, axis=1), gltf.ANIM_STEP)
     if animation.channels:
         builder.document.animations = [animation]

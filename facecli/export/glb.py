@@ -9,7 +9,7 @@ import numpy as np
 import pygltflib as gltf
 
 from facecli.export.pictures import encode_png
-from facecli.export.rig import blend
+from facecli.export.rig import blend, driven_by
 from facecli.export.surface import SplitSurface, outward_normals, split_seams, split_tangents
 from facecli.geometry.mesh import TriangleMesh
 from facecli.io.atomic import atomic_write
@@ -52,7 +52,8 @@ def write_glb(
         return
     shapes = blend(mesh, rig, weights, neutral)
     builder = GlbBuilder(mesh, texture_png, normal_png, positions=shapes.neutral)
-    builder.add_targets(shapes.names, shapes.targets, shapes.weights)
+    codes = driven_by(rig, shapes.names, np.ones(len(shapes.names)))
+    builder.add_targets(shapes.names, shapes.targets, shapes.weights, codes)
     builder.write(path)
 
 
@@ -179,14 +180,26 @@ class GlbBuilder:
         self.document.textures.append(gltf.Texture(sampler=0, source=len(self.document.images) - 1))
         return len(self.document.textures) - 1
 
-    def add_targets(self, names: Sequence[str], targets: np.ndarray, weights: Sequence[float] | None = None) -> None:
-        """Morph targets: offsets [K, V, 3] in the mesh's unit, and the weights [K] with which the file opens (zero)."""
+    def add_targets(
+        self,
+        names: Sequence[str],
+        targets: np.ndarray,
+        weights: Sequence[float] | None = None,
+        codes: Sequence[Sequence[str | int | float] | None] | None = None,
+    ) -> None:
+        """Morph targets.
+
+        Args:
+            targets: [K, V, 3] offsets in the mesh's unit.
+            weights: [K] with which the file opens, 0 if not said.
+            codes: what drives each, see :func:`facecli.export.rig.driven_by`; kept beside the names.
+        """
         if not len(targets):
             return
         self.primitive.targets = [gltf.Attributes(POSITION=self.add_positions(target)) for target in targets]
         face = self.document.meshes[0]
         face.weights = [0.0] * len(targets) if weights is None else [float(weight) for weight in weights]
-        face.extras = {"targetNames": list(names)}
+        face.extras = {"targetNames": list(names)} | ({"targetCodes": list(codes)} if codes else {})
 
     def add_positions(self, positions: np.ndarray) -> int:
         """Positions or offsets [V, 3] in the mesh's unit as an accessor in metres, doubled along the seams."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,9 @@ import numpy as np
 from facecli.codes import Codes
 from facecli.geometry.mesh import TriangleMesh
 from facecli.plugin import Rig
+
+MINUS = "_minus"
+"""Ends the name of a target that moves a shape backwards."""
 
 TOLERANCE_MM = 0.1
 """What blend shapes miss of an expression (a jaw turns, shapes are straight) becomes a shape of its own above this."""
@@ -64,6 +68,13 @@ def code_weights(rig: Rig, codes: Codes) -> np.ndarray:
         if name in codes:
             weights[:, k] = codes[name].reshape(len(codes), -1)[:, index].numpy(force=True)
     return weights
+
+
+def driven_by(rig: Rig, names: Sequence[str], factors: Sequence[float]) -> list[list[str | int | float] | None]:
+    """For each morph target its code, the number in it, and what that number is at weight 1; None for residuals."""
+    codes = dict(zip(rig.names, rig.codes, strict=True))
+    found = [codes.get(name.removesuffix(MINUS)) for name in names]
+    return [code and [*code, float(factor)] for code, factor in zip(found, factors, strict=True)]
 
 
 def at_rest(rig: Rig, codes: Codes) -> Codes:

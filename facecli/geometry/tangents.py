@@ -12,8 +12,8 @@ import numpy as np
 def vertex_tangents(positions: np.ndarray, normals: np.ndarray, uv: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     """Unit tangents and handedness at the vertices of a surface that is doubled along its UV seams.
 
-    The bitangent is ``w * cross(normal, tangent)`` and points to where v grows. Vertices that agree in position, normal
-    and UV count as one. Triangles without area, in space or in the layout, say nothing.
+    The bitangent is ``w * cross(normal, tangent)`` and points to where v grows. Vertices that agree in position,
+    normal, UV and handedness count as one. Triangles without area, in space or in the layout, say nothing.
 
     Args:
         positions: [N, 3]. normals: [N, 3] unit.
@@ -24,21 +24,23 @@ def vertex_tangents(positions: np.ndarray, normals: np.ndarray, uv: np.ndarray, 
         [N, 4] float32: tangent, and w = 1, or -1 where the layout is mirrored.
     """
     positions, normals, uv = (np.asarray(values, np.float64) for values in (positions, normals, uv))
-    first, same = _welded(positions, normals, uv)
-    corners = same[np.asarray(triangles, np.int64)]  # [F, 3], of the welded vertices
-    positions, normals, uv = positions[first], normals[first], uv[first]
+    triangles = np.asarray(triangles, np.int64)
+    along_u, orientation = _directions(positions[triangles], uv[triangles])
+    handedness = np.zeros(len(positions))
+    np.add.at(handedness, triangles, orientation[:, None])
+    handedness = np.where(handedness < 0, -1.0, 1.0)
+    first, same = _welded(positions, normals, uv, handedness[:, None])
+    corners = same[triangles]  # [F, 3], of the welded vertices
+    positions, normals = positions[first], normals[first]
 
-    along_u, orientation = _directions(positions[corners], uv[corners])
     at_corners = np.repeat(along_u[:, None], 3, axis=1) - _along(along_u[:, None], normals[corners])
     weighted = _unit(at_corners) * _angles(positions[corners], normals[corners])[..., None]
-    total, sign = np.zeros_like(normals), np.zeros(len(normals))
-    for corner in range(3):
-        np.add.at(total, corners[:, corner], weighted[:, corner])
-        np.add.at(sign, corners[:, corner], orientation)
+    total = np.zeros_like(normals)
+    np.add.at(total, corners, weighted)
     tangents = _unit(total)
     missing = ~tangents.any(axis=1)
     tangents[missing] = _any_tangent(normals[missing])
-    return np.concatenate([tangents, np.where(sign < 0, -1.0, 1.0)[:, None]], axis=1).astype(np.float32)[same]
+    return np.concatenate([tangents[same], handedness[:, None]], axis=1).astype(np.float32)
 
 
 def uv_orientation(uv: np.ndarray, uv_triangles: np.ndarray) -> np.ndarray:
@@ -47,9 +49,9 @@ def uv_orientation(uv: np.ndarray, uv_triangles: np.ndarray) -> np.ndarray:
     return np.sign(_cross2(b - a, c - a)).astype(np.int64)
 
 
-def _welded(positions: np.ndarray, normals: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(first [M] of the vertices that agree, [N] which of the M each vertex is)."""
-    rows = np.ascontiguousarray(np.concatenate([positions, normals, uv], axis=1, dtype=np.float32) + np.float32(0))
+def _welded(*values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(first [M] of the vertices that agree in all `values` [N, C], [N] which of the M each vertex is)."""
+    rows = np.ascontiguousarray(np.concatenate(values, axis=1, dtype=np.float32) + np.float32(0))  # -0 is 0
     _, first, same = np.unique(rows.view(f"V{rows.itemsize * rows.shape[1]}"), return_index=True, return_inverse=True)
     return first, same.ravel()
 

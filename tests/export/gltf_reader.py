@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from scipy.spatial.transform import Rotation, Slerp
 
 _TYPES = {5121: np.uint8, 5123: np.uint16, 5125: np.uint32, 5126: np.float32}
@@ -41,6 +43,29 @@ class Glb:
 
     def attribute(self, name: str) -> np.ndarray:
         return self.accessor(self.primitive["attributes"][name])
+
+    def texture(self, number: int) -> np.ndarray:
+        """The picture [H, W, 3] of a texture."""
+        view = self.document["bufferViews"][
+            self.document["images"][self.document["textures"][number]["source"]]["bufferView"]
+        ]
+        png = self.blob[view["byteOffset"] : view["byteOffset"] + view["byteLength"]]
+        return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+
+    @property
+    def target_names(self) -> list[str]:
+        """Of the morph targets; each has a weight of its own."""
+        mesh = self.document["meshes"][0]
+        names = mesh["extras"]["targetNames"]
+        assert len(names) == len(self.primitive["targets"]) == len(mesh["weights"]) == len(set(names))
+        return names
+
+    def opened(self) -> np.ndarray:
+        """Vertex positions as the file opens, before any animation plays."""
+        weights = self.document["meshes"][0].get("weights", [])
+        positions = self.attribute("POSITION").astype(np.float64)
+        targets = [self.accessor(target["POSITION"]) for target in self.primitive.get("targets", [])]
+        return positions + sum((w * t for w, t in zip(weights, targets, strict=True)), np.zeros(3))
 
     def tracks(self) -> dict[str, tuple[np.ndarray, np.ndarray, str]]:
         """Animated property -> (times, values, interpolation)."""

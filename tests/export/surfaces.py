@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from facecli.geometry.mesh import TriangleMesh
@@ -29,6 +31,24 @@ def dome(rows: int = 12, columns: int = 15, *, textured: bool = True) -> Triangl
     )  # the right half's island lies a little apart
     uv_triangles = triangles + right[:, None] * rows * columns
     return TriangleMesh(vertices, triangles, uv, uv_triangles, checks() if textured else None)
+
+
+def bumpy_dome() -> TriangleMesh:
+    """:func:`dome`, uneven in space and in its layout, whose right half's island is mirrored."""
+    mesh = dome(textured=False)
+    random = np.random.default_rng(5)
+    vertices = mesh.vertices + random.normal(0, 2, mesh.vertices.shape).astype(np.float32)
+    uv = mesh.uv + random.normal(0, 0.008, mesh.uv.shape).astype(np.float32)
+    uv[len(uv) // 2 :, 0] = 1.5 - uv[len(uv) // 2 :, 0]
+    return replace(mesh, vertices=vertices, uv=np.clip(uv, 0, 1))
+
+
+def mirrored_dome() -> TriangleMesh:
+    """:func:`bumpy_dome` whose halves lie on each other in the layout and share the UV along the middle."""
+    mesh = bumpy_dome()
+    x, y = mesh.vertices[:, 0], mesh.vertices[:, 1]
+    uv = np.stack([np.abs(x) / 80, (y + 100) / 200], -1)
+    return replace(mesh, uv=uv.astype(np.float32), uv_triangles=None)
 
 
 def checks(size: int = 64) -> np.ndarray:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import zipfile
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import trimesh
@@ -13,9 +15,15 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 from surfaces import dome
 from webdriver import CHROMIUM, DRIVER, Browser
+from wrinkles import toy_rig, wrinkled_head
 
 from facecli.export.animation import write_animated_glb
+from facecli.export.detail import dense_mesh, with_normal_map
+from facecli.export.glb import write_glb
 from facecli.export.report import ReportEntry, write_report
+from facecli.geometry.mesh import TriangleMesh
+from facecli.geometry.normals import vertex_normals
+from facecli.render.window import render_window
 
 pytestmark = [
     pytest.mark.browser,
@@ -270,9 +278,113 @@ def test_animated_glb_plays_in_three_js(browser, animated, tmp_path):
             np.testing.assert_allclose(matrix[:3, :3], poses[frame, :3, :3], atol=1e-3)
             np.testing.assert_allclose(matrix[:3, 3], poses[frame, :3, 3] / 1000, atol=1e-5)
             assert 0.03 < (shown[frame] != 255).any(-1).mean() < 0.9
-            assert len(state["weights"]) == 1
+            assert len(state["weights"]) == 2  # there and back
     assert changed(shown[2], shown[12]) > 0.03
     assert changed(shown[12], shown[40]) > 0.03
-    weight = [browser.run("return show(arguments[0])", float(times[frame]))["weights"][0] for frame in (0, 12, 40)]
-    assert weight[1] != weight[0] and weight[2] != weight[1]
+    weights = [browser.run("return show(arguments[0])", float(times[frame]))["weights"] for frame in (0, 12, 40)]
+    assert weights[1] != weights[0] and weights[2] != weights[1]
+    assert [line for line in browser.console() if not line.startswith(("INFO", "WARNING"))] == []
+
+
+STUDIO = """<!DOCTYPE html><meta charset="utf-8"><link rel="icon" href="data:,"><body><script>SCRIPT</script><script>
+// Straight from the front, a millimetre a pixel's 0.65, under one lamp that grazes the face.
+const camera = new THREE.OrthographicCamera(-0.13, 0.13, 0.13, -0.13, 0.1, 2);
+camera.position.z = 1;
+const renderer = new THREE.WebGLRenderer({ preserveDrawingBuffer: true });
+renderer.setSize(400, 400); document.body.append(renderer.domElement);
+renderer.setClearColor(0xffffff);
+const lamp = new THREE.DirectionalLight(0xffffff, 1);
+lamp.position.set(1, 1.4, 0.8);
+window.shoot = (glb, weights) => {
+  window.done = window.problem = undefined;
+  const buffer = Uint8Array.from(atob(glb), (c) => c.charCodeAt(0)).buffer;
+  new THREE.GLTFLoader().parse(buffer, "", (gltf) => {
+    const scene = new THREE.Scene();
+    scene.add(gltf.scene, lamp);
+    scene.traverse((object) => { if (object.isMesh && weights) object.morphTargetInfluences = weights; });
+    renderer.render(scene, camera);
+    const { width, height } = renderer.domElement;
+    const copy = Object.assign(document.createElement("canvas"), { width, height });
+    const context = copy.getContext("2d", { willReadFrequently: true });
+    context.drawImage(renderer.domElement, 0, 0);
+    const { data } = context.getImageData(0, 0, width, height);
+    let text = ""; for (let i = 0; i < data.length; i += 4) text += String.fromCharCode(data[i]);
+    window.done = btoa(text);
+  }, (error) => { window.problem = String(error); console.error(error); });
+};
+</script>"""
+LAMP = np.array([1, 1.4, 0.8]) / np.linalg.norm([1, 1.4, 0.8])
+
+
+@pytest.fixture(scope="module")
+def studio(browser, tmp_path_factory):
+    """What three.js shows of a mesh's GLB from the front: grey levels [400, 400], 255 beside the face."""
+    folder = tmp_path_factory.mktemp("studio")
+    (folder / "studio.html").write_text(STUDIO.replace("SCRIPT", three_js()), "utf-8")
+
+    def shoot(mesh: TriangleMesh, sliders: list[float] | None = None, **words) -> np.ndarray:
+        browser.open(folder / "studio.html")
+        write_glb(folder / "mesh.glb", mesh, **words)
+        glb = base64.b64encode((folder / "mesh.glb").read_bytes()).decode()
+        browser.run("shoot(arguments[0], arguments[1])", glb, sliders)
+        browser.wait("window.done || window.problem")
+        assert browser.run("return window.problem") is None
+        return np.frombuffer(base64.b64decode(browser.run("return done")), np.uint8).reshape(400, 400).astype(float)
+
+    return shoot
+
+
+def shaded(mesh: TriangleMesh) -> tuple[np.ndarray, np.ndarray]:
+    """Our own picture of the same view: (the light on a matte surface [400, 400], where it is seen well)."""
+    x, y, z = np.asarray(mesh.vertices, np.float64).T
+    projected = np.stack([(x / 260 + 0.5) * 400 - 0.5, (0.5 - y / 260) * 400 - 0.5, -z], 1)
+    window = render_window(projected, mesh.triangles, (400, 400), scale=1.0)
+    found = window.interpolate(vertex_normals(np.asarray(mesh.vertices, np.float64), mesh.triangles))
+    found /= np.linalg.norm(found, axis=1, keepdims=True)
+    light, frontal = np.zeros((400, 400)), np.zeros((400, 400), bool)
+    light[window.slices][window.mask] = np.maximum(found @ LAMP, 0)
+    frontal[window.slices][window.mask] = found[:, 2] > 0.45
+    return light, cv2.erode(frontal.astype(np.uint8), np.ones((7, 7))).astype(bool)
+
+
+def test_a_viewer_shows_the_wrinkles_of_the_normal_map(studio, browser):
+    head = wrinkled_head()
+    mesh, dense = with_normal_map(head.mesh(0), head, 0), dense_mesh(head, 0)
+    light, seen = shaded(dense)
+    wrinkles = light - shaded(mesh)[0]
+    strong = seen & (np.abs(wrinkles) > 0.05)
+    assert strong.sum() > 3000  # there is something to see
+
+    def grey(picture):
+        return picture / (np.median(picture[seen] / np.maximum(light[seen], 0.2)))
+
+    def error(picture, where=strong):
+        """Mean difference to our picture of the dense mesh, whose light runs from 0 to 1."""
+        return float(np.abs(grey(picture) - light)[where].mean())
+
+    flat, bumpy = studio(dataclasses.replace(mesh, normal_map=None)), studio(mesh)
+    assert error(studio(dense)) < 0.005  # we agree on the light
+    assert error(bumpy, seen) < 0.006
+    assert error(bumpy) < 0.012 < 0.06 < error(flat)
+    # The same map in other conventions would look quite wrong.
+    for turned in (mesh.normal_map * [1, -1, 1] + np.array([0, 255, 0]), mesh.normal_map * [-1, 1, 1] + [255, 0, 0]):
+        other = studio(dataclasses.replace(mesh, normal_map=turned.astype(np.uint8)))
+        assert error(other) > 5 * error(bumpy)
+    assert [line for line in browser.console() if not line.startswith(("INFO", "WARNING"))] == []
+
+
+def test_a_rig_opens_with_the_expression_and_its_sliders_move_the_face(studio, browser):
+    head, rig, weights = wrinkled_head(), toy_rig(), np.zeros(20, np.float32)
+    mesh = with_normal_map(head.mesh(0), head, 0)
+    weights[[0, 3, 7, 11]] = 2.5, -3, 2, -1.5
+    posed = dataclasses.replace(mesh, vertices=mesh.vertices + np.tensordot(weights, rig.shapes, 1))
+    words = {"rig": rig, "weights": weights, "neutral": mesh.vertices}
+
+    def outlines_differ(one, other):
+        return float(((one == 255) != (other == 255)).mean())
+
+    plain, opened_with = studio(posed), studio(posed, **words)
+    assert np.abs(plain - opened_with).max() <= 3
+    at_rest = studio(posed, [0.0] * 20, **words)
+    assert outlines_differ(at_rest, studio(mesh)) < 0.0005 < 0.005 < outlines_differ(at_rest, opened_with)
     assert [line for line in browser.console() if not line.startswith(("INFO", "WARNING"))] == []

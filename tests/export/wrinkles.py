@@ -8,18 +8,18 @@ import numpy as np
 import torch
 
 from facecli.geometry.normals import vertex_normals
-from facecli.plugin import Detail, Reconstruction
+from facecli.plugin import Detail, Reconstruction, Rig
 from facecli.render.texture import uv_layout
 from standins.deca import toy_dense_template, toy_uv
 from standins.flame import toy_flame
 
 
 def relief(size: int = 256) -> np.ndarray:
-    """Displacement [S, S] in millimetres: furrows on the forehead, a slanted one on a cheek, and larger waves."""
+    """Displacement [S, S] in millimetres: furrows on the forehead, a slanted fold on a cheek, and larger waves."""
     v, u = np.meshgrid(1 - (np.arange(size) + 0.5) / size, (np.arange(size) + 0.5) / size, indexing="ij")
-    forehead = np.exp(-(((u - 0.5) / 0.12) ** 2) - ((v - 0.33) / 0.05) ** 2)
-    furrows = 0.35 * np.sin(2 * np.pi * 42 * (v + 0.02 * np.cos(9 * u))) * forehead
-    cheek = -0.9 * np.exp(-(((u - 0.62 + 0.5 * (v - 0.2)) / 0.012) ** 2) - ((v - 0.2) / 0.06) ** 2)
+    forehead = np.exp(-(((u - 0.5) / 0.13) ** 2) - ((v - 0.3) / 0.06) ** 2)
+    furrows = 0.6 * np.sin(2 * np.pi * 28 * (v + 0.02 * np.cos(9 * u))) * forehead
+    cheek = -1.5 * np.exp(-(((u - 0.62 + 0.5 * (v - 0.2)) / 0.015) ** 2) - ((v - 0.2) / 0.07) ** 2)
     return furrows + cheek + 0.5 * np.sin(17 * u) * np.cos(13 * v)
 
 
@@ -63,8 +63,15 @@ def wrinkled_head(size: int = 256) -> Reconstruction:
     )
 
 
+def toy_rig(count: int = 20) -> Rig:
+    """The first `count` of the toy head's expressions, in millimetres."""
+    shapes = np.moveaxis(toy_flame()["shapedirs"][:, :, 300 : 300 + count], 2, 0) * 1000
+    names = tuple(f"expression_{k:02d}" for k in range(count))
+    return Rig(names, tuple(("expression", k) for k in range(count)), shapes.astype(np.float32))
+
+
 def grid_normals(places: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Normals [S, S, 3] of the surface whose points are `places` [S, S, 3] where `mask`; zero without a whole square."""
+    """Normals [S, S, 3] of the surface through `places` [S, S, 3] where `mask`; zero without a whole square around."""
     size = len(places)
     index = np.arange(size * size).reshape(size, size)
     a, b, c, d = index[:-1, :-1], index[1:, :-1], index[:-1, 1:], index[1:, 1:]
