@@ -12,7 +12,7 @@ from torch import nn
 
 from facecli.assets.catalogue import Asset
 from facecli.assets.store import how_to_get, require
-from facecli.errors import InputError, MissingAssetError
+from facecli.errors import InputError
 from facecli.io.safe_pickle import load_checkpoint
 
 State = dict[str, torch.Tensor]
@@ -124,22 +124,6 @@ def load_module(asset: Asset, architecture: Callable[[], Network], device: Any) 
     with torch.device("meta"):
         module = architecture()
     return assemble(module, state, device)
-
-
-def require_all(assets: Iterable[Asset]) -> None:
-    """Name everything that is missing at once, so that users don't come back for each file.
-
-    Raises:
-        MissingAssetError: something is missing or broken.
-    """
-    problems = []
-    for asset in assets:
-        try:
-            require(asset)
-        except MissingAssetError as error:
-            problems.append(str(error))
-    if problems:
-        raise MissingAssetError("; ".join(problems))
 
 
 def mend_of(asset: Asset) -> str:

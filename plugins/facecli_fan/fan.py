@@ -22,7 +22,7 @@ from face_alignment.detection.blazeface import blazeface_detector
 from face_alignment.detection.sfd import sfd_detector
 
 from facecli.assets.catalogue import Asset
-from facecli.assets.store import require
+from facecli.assets.store import require, require_all
 from facecli.detect.face import Face
 from facecli.errors import MissingAssetError
 from facecli.nn import checkpoints
@@ -72,7 +72,7 @@ class Fan:
         device = str(device)
         theirs = _DETECTORS.get(detector, ())
         retinaface = (files.RETINAFACE,) if detector == "retinaface" else ()
-        checkpoints.require_all([*theirs, *retinaface, *self._networks.values()])
+        require_all([*theirs, *retinaface, *self._networks.values()])
         options = {"confidence": confidence, "max_faces": max_faces, "device": device}
         self._alignment = self._build(device, detector if theirs else _NO_DETECTOR, confidence, flip_input)
         if theirs:

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import torch
 
+from facecli.assets.store import require_all
 from facecli.detect.face import Face
 from facecli.errors import UsageError
 from facecli.nn import checkpoints
@@ -102,7 +103,7 @@ class Ibug:
         if model not in MODELS:
             raise UsageError(f"unknown ibug model {model!r}; there are {', '.join(MODELS)}")
         asset, architecture = MODELS[model]
-        checkpoints.require_all([asset, files.RETINAFACE] if detector == "retinaface" else [asset])
+        require_all([asset, files.RETINAFACE] if detector == "retinaface" else [asset])
         self._net = checkpoints.load_module(asset, architecture, str(device))
         self._boxes = _box_finder(detector, confidence, max_faces, str(device))
         self._device, self._max_faces, self._batch_size = str(device), max_faces, batch_size
