@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 
 def reconstruct(
-    inputs: Input | Iterable[Input], model: str = "mediapipe", **options: Any
+    inputs: Input | Iterable[Input], model: str | None = None, **settings: Any
 ) -> Iterator[ReconstructedFace]:
     """Every face of every picture, largest first; see :func:`facecli.reconstruction.api.reconstruct`."""
     from facecli.reconstruction.api import reconstruct
 
-    return reconstruct(inputs, model, **options)
+    return reconstruct(inputs, model, **settings)
 
 
 def landmarks(image: str | PathLike[str] | np.ndarray, landmarker: str = "mediapipe", **options: Any) -> list[Face]:

@@ -12,7 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from facecli.errors import FacecliError, MissingAssetError, PluginError, UsageError
-from facecli.plugin import Landmarker, Plugin, Reconstructor
+from facecli.plugin import Landmarker, Layout, Plugin, Reconstructor
 
 GROUP = "facecli.plugins"
 
@@ -113,6 +113,12 @@ def reconstructor(name: str, **options: Any) -> Reconstructor:
     return _make(found, found.reconstructor, options)
 
 
+def layout(name: str, layout: str, model: Reconstructor, **options: Any) -> Layout:
+    """A new `layout` of the plugin `name` for its reconstructor `model`; `options` go to its constructor."""
+    found = plugin(name)
+    return _make(found, found.layouts[layout].target, options, model)
+
+
 def landmarker(name: str, **options: Any) -> Landmarker:
     """A new landmarker called `name`, whichever plugin offers it (of several, the first by name)."""
     offering: dict[str, Plugin] = {}
@@ -124,7 +130,7 @@ def landmarker(name: str, **options: Any) -> Landmarker:
     return _make(offering[name], offering[name].landmarkers[name], options)
 
 
-def _make(owner: Plugin, target: str, options: dict[str, Any]) -> Any:
+def _make(owner: Plugin, target: str, options: dict[str, Any], *arguments: Any) -> Any:
     """Import ``"module:attribute"`` and call it; what fails is the plugin's, and is named so.
 
     Raises:
@@ -133,7 +139,7 @@ def _make(owner: Plugin, target: str, options: dict[str, Any]) -> Any:
     """
     make = _attribute(owner, target)
     try:
-        return make(**options)
+        return make(*arguments, **options)
     except FacecliError:
         raise
     except Exception as error:

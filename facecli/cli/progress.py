@@ -69,13 +69,14 @@ class Progress:
                 self._video = None
         self._say_now_and_then()
 
-    def frame_done(self, name: str, frame: int, of: int | None) -> None:
-        """Frame number `frame` (from 0) of `of` of the video `name` is done."""
+    def frame_done(self, name: str, frame: int, of: int | None, stage: str = "") -> None:
+        """Frame number `frame` (from 0) of `of` of the video `name` is done; `stage`: what was done with it."""
         self.frames += 1
+        name = f"{name} ({stage})" if stage else name
         if self._bar is not None:
             if self._video is None:
                 self._video = self._bar.add_task(name, total=of)
-            self._bar.update(self._video, completed=frame + 1, total=of)
+            self._bar.update(self._video, description=name, completed=frame + 1, total=of)
         self._say_now_and_then(f", frame {frame + 1}" + (f" of {of}" if of else "") + f" of {name}")
 
     def _say_now_and_then(self, detail: str = "") -> None:

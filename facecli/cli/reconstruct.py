@@ -16,23 +16,65 @@ def reconstruct(
         list[str],
         typer.Argument(
             metavar="INPUT…",
-            help="Pictures, videos, folders, globs; - reads a list, one path a line, from standard input.",
+            help="Pictures, videos, folders, globs, codes.npz; - reads a list, one path a line, from standard input.",
             show_default=False,
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("facecli-out"),
-    model: Annotated[str, typer.Option("--model", "-m", help="See `facecli models`.")] = "mediapipe",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model", "-m", help="See `facecli models`. [default: mediapipe; of codes, their own]", show_default=False
+        ),
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--option", "-O", metavar="NAME=VALUE", help="An option of the model's own, see `facecli models MODEL`."
+        ),
+    ] = None,
     save: Annotated[
         list[str] | None,
         typer.Option(
-            help="What to write: obj, glb, ply, codes, json, overlay, depth, normals, crop, or all; "
+            help="What to write: obj, glb, ply, codes, json, overlay, depth, normals, crop, detail, or all of these; "
+            "the names of the model's own pictures (see `facecli models MODEL`), or pictures for all of them; "
             "comma-separated. [default: obj,glb,codes,json,overlay; of a video glb,codes,json,overlay]",
             show_default=False,
         ),
     ] = None,
+    layout: Annotated[
+        str | None,
+        typer.Option(help="Files named and made as the model's own program does; --save then takes its words."),
+    ] = None,
+    render_orig: Annotated[
+        bool,
+        typer.Option("--render-orig", "--render_orig", help="The model's own pictures at the photograph's size, too."),
+    ] = False,
     faces: Annotated[str, typer.Option(help="all, largest, or the N largest of each picture.")] = "all",
+    no_crop: Annotated[
+        bool, typer.Option("--no-crop", help="Each picture is the model's crop already: one face that fills it.")
+    ] = False,
+    photo: Annotated[
+        Path | None, typer.Option(help="The photograph or video that codes belong on. [default: black]")
+    ] = None,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Folders with all that is below them.")] = False,
     smooth: Annotated[bool, typer.Option("--smooth", help="Smooth a video's faces over time (One-Euro).")] = False,
+    smooth_with: Annotated[
+        str | None,
+        typer.Option(
+            help="one-euro, or savgol: Savitzky-Golay, which doesn't lag but reads the video twice. Implies --smooth.",
+            show_default=False,
+        ),
+    ] = None,
+    smooth_window: Annotated[float, typer.Option(help="Seconds that savgol's polynomials span.")] = 0.3,
+    hold: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Codes that a person keeps through a video, at their median: identity,texture or auto (the model's "
+            "constants). Reads the video twice.",
+            show_default=False,
+        ),
+    ] = None,
     landmarker: Annotated[
         str | None, typer.Option(help="Another landmarker than the model's own, see `facecli models`.")
     ] = None,
@@ -54,23 +96,32 @@ def reconstruct(
     """Turn faces into textured 3D meshes, largest first, with pose, codes and overlays.
 
     Each input gets a folder below the output folder, with a folder a face (a person, in a video) in it. What is
-    finished is not done again by the next run; a video goes on where it was stopped.
+    finished is not done again by the next run; a video goes on where it was stopped. A codes.npz of an earlier run is
+    decoded and drawn again.
 
     Example: facecli reconstruct photo.jpg holiday/ clip.mp4 -o out --report
     """
     from facecli.errors import EXIT_SOME_FAILED
-    from facecli.reconstruction.settings import Settings, parse_save
+    from facecli.reconstruction.settings import Settings, parse_options
 
     settings = Settings(
         model=model,
-        save=parse_save(save or []),
+        options=parse_options(option or []),
+        save=tuple(save or ()),
+        layout=layout,
+        in_photo=render_orig,
         faces=faces,
+        crop=not no_crop,
         landmarker=landmarker,
         confidence=confidence,
         device=device,
         rasterizer=rasterizer,
         texture_size=texture_size,
         smooth=smooth,
+        smooth_with=smooth_with,
+        smooth_window=smooth_window,
+        hold=tuple(hold or ()),
+        photo=None if photo is None else str(photo),
         batch_size=batch_size,
         workers=workers,
     )
@@ -96,14 +147,15 @@ def _sources(inputs: list[str], recursive: bool, output: Path):
 
 
 def _run(sources, output, settings, overwrite, with_report, tally, progress) -> None:
-    from facecli.reconstruction.run import FrameDone, InputDone, reconstruct_files
+    from facecli.reconstruction.events import FrameDone, InputDone
+    from facecli.reconstruction.run import reconstruct_files
 
-    report = _Report(output / "report.html", settings.model) if with_report else None
+    report = _Report(output / "report.html") if with_report else None
     events = reconstruct_files(sources, output, settings, overwrite=overwrite)
     try:
         for event in events:
             if isinstance(event, FrameDone):
-                progress.frame_done(event.name, event.frame, event.of)
+                progress.frame_done(event.name, event.frame, event.of, event.stage)
                 continue
             if isinstance(event, InputDone):
                 tally.input_done(event)
@@ -164,25 +216,24 @@ def _count(number: int, word: str) -> str:
 class _Report:
     """Feeds the HTML page as results come."""
 
-    def __init__(self, path: Path, model: str):
-        from facecli import registry
+    def __init__(self, path: Path):
         from facecli.export.report import ReportWriter
 
-        self._model = model
-        plugin = registry.plugin(model)
-        self._licence = f"code {plugin.code_license}, weights {plugin.weights_license}"
         self._writer = ReportWriter(path)
 
     def add(self, event) -> None:
+        from facecli import registry
+        from facecli.reconstruction.events import InputFailed
         from facecli.reconstruction.report import entries_of
-        from facecli.reconstruction.run import InputFailed
 
         if isinstance(event, InputFailed):
             self._writer.add_error(event.name, str(event.error))
             return
         if event.problem:
             self._writer.add_error(event.name, event.problem)
-        for entry in entries_of(event, self._model, self._licence):
+        plugin = registry.plugin(event.model)
+        licence = f"code {plugin.code_license}, weights {plugin.weights_license}"
+        for entry in entries_of(event, event.model, licence):
             self._writer.add(entry)
 
     def close(self) -> None:

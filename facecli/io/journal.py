@@ -18,6 +18,8 @@ from typing import Any
 from facecli.io.atomic import output_error
 
 JOURNAL_FILE = ".facecli-done.jsonl"
+LAYOUT_JOURNAL = ".facecli-layout.jsonl"
+"""The same of what `facecli reconstruct --layout` puts beside its result folders: never an input of a search."""
 RUN_FILE = "run.json"
 """The note in a result folder of `facecli reconstruct`."""
 
@@ -44,9 +46,9 @@ class Journal:
     """The notes of the output folder `root`, which need not exist. For several threads; what other processes append
     is seen after :meth:`refresh`."""
 
-    def __init__(self, root: str | Path):
+    def __init__(self, root: str | Path, file: str = JOURNAL_FILE):
         self.root = Path(root)
-        self.path = self.root / JOURNAL_FILE
+        self.path = self.root / file
         self._lines: dict[str, int] = {}  # file → place of its last line; the lines themselves stay on disk
         self._read = 0
         self._ends_torn = False
@@ -56,6 +58,11 @@ class Journal:
     def knows(self, file: str | Path) -> bool:
         """Was `file` (relative to the root) written by us, or begun?"""
         return _key(file) in self._lines
+
+    def last(self, file: str | Path) -> Entry | None:
+        """The entry of what was made last under this name; None if it was only begun, or isn't known."""
+        place = self._lines.get(_key(file))
+        return None if place is None else self._entry(place)
 
     def find(self, files: Sequence[str | Path]) -> Entry | None:
         """The entry of what was made last under all these names at once, whole and still there; else None."""

@@ -16,7 +16,7 @@ from typing import IO, Any, Literal
 
 from facecli.errors import InputError
 from facecli.io.filetypes import check_file, content_kind, suffix_kind
-from facecli.io.journal import RUN_FILE, Journal
+from facecli.io.journal import LAYOUT_JOURNAL, RUN_FILE, Journal
 
 Kind = Literal["image", "video", "codes"]
 
@@ -100,9 +100,18 @@ def _expand_name(name: str, recursive: bool, outputs: _Outputs) -> Iterator[Sour
             yield from _pattern(name, recursive, outputs)
         else:
             check_file(path, name)
-            yield Source(path, name, suffix_kind(path) or _kind_of_content(path), Path(path.name))
+            kind = suffix_kind(path) or _kind_of_content(path)
+            yield Source(path, name, kind, _name_of_codes(path) if kind == "codes" else Path(path.name))
     except InputError as error:
         yield error
+
+
+def _name_of_codes(path: Path) -> Path:
+    """Results hold many files ``codes.npz``: ``holiday/face0/codes.npz`` is called ``holiday-face0.npz``."""
+    parts = Path(os.path.abspath(path)).parts  # noqa: PTH100
+    if path.name == "codes.npz" and len(parts) > 3 and re.fullmatch(r"face\d+", parts[-2]):
+        return Path(f"{parts[-3]}-{parts[-2]}.npz")
+    return Path(path.name)
 
 
 def _kind_of_content(path: Path) -> Kind:
@@ -140,6 +149,7 @@ class _Results:
 
     def __init__(self, folders: Sequence[str], journals: dict[str, Journal]):
         self._folders, self._journals = folders, journals
+        self._layouts: dict[str, Journal] = {}
         self.met = False
 
     def has_folder(self, path: str) -> bool:
@@ -150,10 +160,15 @@ class _Results:
         return found
 
     def pick_out(self, folder: str, entries: list[os.DirEntry]) -> list[os.DirEntry]:
-        """The entries of `folder` that are no results by an output folder's journal."""
-        for output, journal in self._journals.items():
+        """The entries of `folder` that are no results by a journal: an output folder's, or one of layouts that was
+        met on the way down."""
+        real = os.path.realpath(folder or ".")
+        if real not in self._layouts and os.path.exists(os.path.join(real, LAYOUT_JOURNAL)):  # noqa: PTH110, PTH118
+            self._layouts[real] = Journal(real, LAYOUT_JOURNAL)
+        above = ((output, journal) for output, journal in self._layouts.items() if _is_below(real, output))
+        for output, journal in (*self._journals.items(), *above):
             journal.refresh()  # files are in it before they are on the disk
-            below = os.path.relpath(os.path.realpath(folder or "."), output)
+            below = os.path.relpath(real, output)
             kept = [entry for entry in entries if not journal.knows(Path(below, entry.name))]
             self.met |= len(kept) < len(entries)
             entries = kept
@@ -369,22 +384,36 @@ class OutputNames:
 
     def __init__(self):
         self._leaves: set[str] = set()
+        self._files: set[str] = set()
         self._folders: dict[str, Path] = {}
         self._used_folders: set[str] = set()
 
-    def claim(self, source: Source) -> Path:
+    def claim(self, source: Source, *, suffixes: bool = True) -> Path:
         """The name for `source`, relative to the output folder. Append suffixes to it (``name + ".npz"``), since
-        `Path.with_suffix` would cut the end off one such as ``a.png``."""
+        `Path.with_suffix` would cut the end off one such as ``a.png``; without `suffixes` no name has the source's."""
         parts = [part for part in PurePath(source.relative).parts if part not in ("", ".", "..", "/", os.sep)]
         parts = [_harmless(part) for part in parts] or ["unnamed"]
         folder = self._folder(tuple(parts[:-1]))
         file = PurePath(parts[-1])
-        for candidate in self._candidates(file.stem, file.name):
+        for candidate in self._candidates(file.stem, file.name if suffixes else file.stem):
             name = folder / candidate
-            if _fold(name) not in self._leaves and _fold(name) not in self._used_folders:
+            if self._is_free(name):
                 self._leaves.add(_fold(name))
                 return name
         raise AssertionError("candidates never end")
+
+    def claim_file(self, source: Source, name: Path) -> str:
+        """The file name of `source`, whose name is `name`, unlike all others beside it: ``a.jpg``, ``a-2.jpg``, …"""
+        file = PurePath(_harmless(PurePath(source.relative).name))
+        for candidate in self._candidates(file.stem, file.stem):
+            place = name.with_name(candidate + file.suffix)
+            if self._is_free(place):
+                self._files.add(_fold(place))
+                return place.name
+        raise AssertionError("candidates never end")
+
+    def _is_free(self, name: Path) -> bool:
+        return not any(_fold(name) in taken for taken in (self._leaves, self._files, self._used_folders))
 
     @staticmethod
     def _candidates(stem: str, full: str) -> Iterator[str]:
@@ -404,7 +433,7 @@ class OutputNames:
         if key not in self._folders:
             above = self._folder(parts[:-1])
             taken = (above / name for name in self._candidates(parts[-1], parts[-1]))
-            self._folders[key] = next(path for path in taken if _fold(path) not in self._leaves)
+            self._folders[key] = next(path for path in taken if _fold(path) not in self._leaves | self._files)
             self._used_folders.add(_fold(self._folders[key]))
         return self._folders[key]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -19,10 +21,15 @@ from facecli.io.images import on_white
 from facecli.io.sources import Source, expand_sources
 from facecli.io.video import VideoReader
 from facecli.plugin import Reconstruction, Reconstructor
+from facecli.reconstruction.events import InputFailed
+from facecli.reconstruction.passes import Recording, given_frames
 from facecli.reconstruction.people import People
 from facecli.reconstruction.picture import overlay_of, record_of, texture_of
-from facecli.reconstruction.settings import Settings
-from facecli.reconstruction.stream import FaceStream, Frame
+from facecli.reconstruction.run import Streams
+from facecli.reconstruction.settings import DEFAULT_MODEL, Settings
+from facecli.reconstruction.stored import decoder_of, film_for, stored_faces, stored_tracks
+from facecli.reconstruction.stream import FaceStream, Frame, unmixed
+from facecli.reconstruction.tracks import Shelf, mix_tracks, tracks_of
 
 Input = str | PathLike[str] | np.ndarray
 
@@ -87,6 +94,12 @@ class ReconstructedFace:
         return self.frame.reconstruction.mesh(self.number, texture_of(self.frame, self.number, self.settings))
 
     @property
+    def pictures(self) -> dict[str, np.ndarray]:
+        """The model's own pictures that `save` names, RGB uint8; those in the photograph end in ``_photo``."""
+        found = {name: of_faces[self.number] for name, of_faces in self.frame.pictures.items()}
+        return found | {f"{name}_photo": of_faces[self.number] for name, of_faces in self.frame.in_photo.items()}
+
+    @property
     def photo(self) -> np.ndarray:
         """The picture, RGB uint8 [H, W, 3]."""
         return self.frame.image
@@ -108,7 +121,7 @@ class ReconstructedFace:
 
 def reconstruct(
     inputs: Input | Iterable[Input],
-    model: str = "mediapipe",
+    model: str | None = None,
     *,
     on_error: Literal["raise", "skip"] = "raise",
     recursive: bool = False,
@@ -117,49 +130,130 @@ def reconstruct(
     """Every face of every picture, largest first, as they come.
 
     Args:
-        inputs: a photograph, video, folder or glob, an RGB uint8 array [H, W, 3], or several of these.
-        model: see :func:`facecli.models`.
+        inputs: a photograph, video, folder or glob, a ``codes.npz``, an RGB uint8 array [H, W, 3], or several of these.
+        model: see :func:`facecli.models`; None is mediapipe, and for codes the model that they are of.
         on_error: at a bad input raise its :class:`InputError`, or skip it.
-        settings: fields of :class:`facecli.reconstruction.settings.Settings`: faces, device, smooth, …
+        settings: fields of :class:`facecli.reconstruction.settings.Settings`: faces, options, device, smooth, …
 
     Raises:
         InputError: a bad input, unless `on_error` is "skip". A picture without a face is no error: it yields nothing.
         UsageError, PluginError, MissingAssetError: the model can't be had.
     """
-    chosen = Settings(model=model, **settings)
-    stream = FaceStream(chosen)
-    mixer = _Mixer(chosen, stream.model)
+    streams = Streams(Settings(model=model, **settings))
     try:
-        with closing(stream.frames(_frames(_listed(inputs), recursive), mixer)) as frames:
-            for frame in frames:
-                if frame.error and on_error == "raise":
-                    raise frame.error
-                if not frame.error:
-                    yield from (ReconstructedFace(frame, number, chosen) for number in range(len(frame.faces)))
+        for (name, _), group in itertools.groupby(_items(_listed(inputs), recursive, streams.settings), _Item.key):
+            stream = streams(name)
+            with closing(_reconstructed(stream, group)) as frames:
+                for frame in frames:
+                    if frame.error and on_error == "raise":
+                        raise frame.error
+                    if not frame.error:
+                        yield from (ReconstructedFace(frame, n, stream.settings) for n in range(len(frame.faces)))
     finally:
-        stream.close()
+        streams.close()
 
 
 def _listed(inputs: Input | Iterable[Input]) -> Iterable[Input]:
     return [inputs] if isinstance(inputs, str | PathLike | np.ndarray) else inputs
 
 
-def _frames(inputs: Iterable[Input], recursive: bool) -> Iterator[Frame]:
-    for number, item in enumerate(inputs):
+@dataclass
+class _Item:
+    """An input and the model for it: an array's (or a bad input's) frame, or a source. What needs a stream for itself
+    has a number of its own."""
+
+    model: str
+    frame: Frame | None = None
+    source: Source | None = None
+    of_video: bool = False
+    alone: int = 0
+
+    def key(self) -> tuple[str, int]:
+        return self.model, self.alone
+
+
+def _items(inputs: Iterable[Input], recursive: bool, settings: Settings) -> Iterator[_Item]:
+    model, number = settings.model or DEFAULT_MODEL, itertools.count(1)
+    for place, item in enumerate(inputs):
         if isinstance(item, np.ndarray):
-            name = f"array {number}"
+            name = f"array {place}"
             try:
-                yield Frame(name, image=_rgb(item, name))
+                yield _Item(model, Frame(name, image=_rgb(item, name)))
             except InputError as error:
-                yield Frame(name, error=error)
+                yield _Item(model, Frame(name, error=error))
             continue
         for source in expand_sources([str(item)], recursive=recursive):
             if isinstance(source, InputError):
-                yield Frame(source.source, error=source)
-            elif source.kind == "video":
-                yield from _video_frames(source)
+                yield _Item(model, Frame(source.source, error=source))
+            elif source.kind == "codes":
+                try:
+                    plugin, summary = decoder_of(source.name, source.path, settings.model)
+                except InputError as error:
+                    yield _Item(model, Frame(source.name, error=error))
+                else:
+                    yield _Item(plugin.name, None, source, summary.of_video, next(number))
             else:
-                yield Frame(source.name, path=str(source.path))
+                of_video = source.kind == "video"
+                yield _Item(model, None, source, of_video, next(number) if of_video and settings.two_passes else 0)
+
+
+def _reconstructed(stream: FaceStream, items: Iterator[_Item]) -> Iterator[Frame]:
+    first = next(items)
+    if first.source is None or first.source.kind != "codes":
+        stream.prepare()
+    if first.alone:
+        yield from _alone(stream, first)
+        return
+    frames = itertools.chain.from_iterable(map(_frames, itertools.chain([first], items)))
+    with closing(stream.frames(frames, _Mixer(stream.settings, stream.model))) as reconstructed:
+        yield from reconstructed
+
+
+def _alone(stream: FaceStream, item: _Item) -> Iterator[Frame]:
+    """The frames of stored codes, and of a video that must be known to its end first."""
+    with tempfile.TemporaryDirectory(prefix="facecli-", ignore_cleanup_errors=True) as folder:
+        try:
+            given = yield from _given(stream, item, Path(folder))
+        except InputError as error:
+            yield Frame(item.source.name, error=error)
+            return
+        with closing(stream.frames(given, unmixed)) as frames:
+            yield from frames
+
+
+def _given(stream: FaceStream, item: _Item, folder: Path) -> Iterator[Frame]:
+    """Returns frames whose codes are given; yields what went wrong on the way to them."""
+    source, settings = item.source, stream.settings
+    if source.kind == "codes" and not item.of_video:
+        frame = Frame(source.name)
+        stored_faces(frame, source.path, settings)
+        return iter([frame])
+    shelf = Shelf(folder / "tracks")
+    if source.kind == "codes":
+        tracks, size = stored_tracks(source.name, source.path, settings, folder)
+        film, given = film_for(tracks, size, settings), "codes"
+    else:
+        recording = Recording(source.name, source.path, lambda: folder, stream)
+        with closing(stream.frames(recording.read(), recording.mix)) as frames:
+            for frame in frames:
+                for event in recording.events(frame, None, None):
+                    if isinstance(event, InputFailed):
+                        yield Frame(source.name, source, error=event.error)
+        recording.close()
+        tracks = tracks_of(recording.chunks, shelf, stream.plugin.name, stream.model.family)
+        film, given = VideoReader(source.path), "faces"
+    tracks = mix_tracks(tracks, settings, stream.model, shelf)
+    blank = given == "codes" and settings.photo is None
+    return given_frames(film, tracks, source.name, source, given=given, blank=blank)
+
+
+def _frames(item: _Item) -> Iterator[Frame]:
+    if item.frame is not None:
+        yield item.frame
+    elif item.of_video:
+        yield from _video_frames(item.source)
+    else:
+        yield Frame(item.source.name, path=str(item.source.path))
 
 
 def _video_frames(source: Source) -> Iterator[Frame]:

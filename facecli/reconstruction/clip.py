@@ -1,17 +1,13 @@
 """What one video gives: an overlay video, and for each person codes over time and a mesh whose animation plays.
 
-A video is written in chunks of frames: a segment of the overlay and a file with the faces' codes, put in place
-together. A run that was killed goes on behind the last whole chunk: earlier frames are replayed from their chunks (to
-the tracker and the smoothing, so that results don't depend on where it was cut) and not computed again.
+A clip is drawn frame by frame (see `passes`) and finished from the tracks of its people.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,32 +16,34 @@ import numpy as np
 import torch
 
 from facecli.codes import Codes, save_codes
-from facecli.detect.face import Face
-from facecli.errors import InputError
+from facecli.errors import InputError, PluginError
 from facecli.export.animation import write_animated_glb
-from facecli.export.detail import with_normal_map
+from facecli.export.detail import with_normal_map, write_detail
 from facecli.export.face_json import face_record, head_angles, to_jsonable, write_json
 from facecli.export.rig import at_rest, code_weights
 from facecli.geometry.mesh import TriangleMesh
 from facecli.io.arrays import write_npz
-from facecli.io.video import SegmentWriter, VideoReader, assemble_video
-from facecli.plugin import Reconstruction, Reconstructor
+from facecli.io.images import read_image
+from facecli.io.video import SegmentWriter, assemble_video
+from facecli.plugin import Reconstruction
+from facecli.reconstruction.film import Film
 from facecli.reconstruction.folder import ResultFolder
-from facecli.reconstruction.people import People
+from facecli.reconstruction.layouts import Places
 from facecli.reconstruction.picture import (
+    check_detail,
     completed_texture,
     overlay_of,
     projection,
     sampled_texture,
+    views_of,
     write_meshes,
+    write_model_pictures,
     write_pictures,
 )
-from facecli.reconstruction.settings import Settings
-from facecli.reconstruction.stream import Frame
-from facecli.smoothing import FIXED
-
-CHUNK_FRAMES = 120
-"""Frames between two points from which a killed run goes on: a few seconds of work."""
+from facecli.reconstruction.segments import Segments
+from facecli.reconstruction.settings import FRAME_FOLDERS
+from facecli.reconstruction.stream import FaceStream, Frame
+from facecli.reconstruction.tracks import Chunk, Chunks, Shelf, Track, Tracks
 
 DECODE_FRAMES = 256
 """Frames decoded at once when the animation is written."""
@@ -56,96 +54,90 @@ DETAIL_FRAMES = 16
 BETTER_VIEW = 1.15
 """A frame gives a person's texture when it shows the face so much better than the best before."""
 
-PER_FRAME = {"obj": "meshes", "ply": "meshes", "depth": "depth", "normals": "normals", "crop": "crops"}
-"""Folders, below a person's, of files that a video has one of for each frame."""
+NO_MORE_FACES = "no face in any of its {} frames"
 
 
 @dataclass
-class Rendered:
-    """What a worker made of one frame, to be put in order: the overlay, and (person -> texture, weight, view)."""
+class Painted:
+    """What a worker made of one frame, to be put in order.
 
-    overlay: np.ndarray | None
-    textures: dict[int, tuple[np.ndarray, np.ndarray | None, float]]
+    Args:
+        streams: name -> the frame's picture in that video.
+        textures: person -> (texture, weight, view).
+    """
+
+    streams: dict[str, np.ndarray] = field(default_factory=dict)
+    textures: dict[int, tuple[np.ndarray, np.ndarray | None, float]] = field(default_factory=dict)
 
 
 class Clip:
-    """One video on its way; frames pass `mix`, `render` and `add` in this order, the middle one in any thread.
+    """One video's results. For each frame first `paint` (in any thread), then `take` in order; at last `finish`.
 
     Args:
-        name: the video as the user named it.
-        folder: its result folder, begun or resumed.
+        name: the video as the user named it; `source` its file's name, and `stem` what layouts call its files by.
+        folder: its result folder, begun or resumed when the first frame comes.
+        open_film: opens what it is drawn on.
 
     When it is finished, `problem` says how the file ended if not at its end, `note` what is wrong with its sound.
     """
 
-    def __init__(self, name: str, path: Path, folder: ResultFolder, settings: Settings, model: Reconstructor):
-        self.name, self.path, self.folder, self.settings, self.model = name, path, folder, settings, model
-        self.save = settings.saves(video=True)
+    def __init__(
+        self,
+        name: str,
+        folder: ResultFolder,
+        stream: FaceStream,
+        open_film: Callable[[], Film],
+        *,
+        stem: str = "",
+        source: str = "",
+        places: Places | None = None,
+    ):
+        self.name, self.folder, self.open_film = name, folder, open_film
+        self.stem, self.source, self.places = stem or folder.final.name, source or folder.final.name, places or Places()
+        self.stream, self.settings, self.model, self.layout = stream, stream.settings, stream.model, stream.layout
+        self.save = self.settings.saves(video=True)
         self.problem: str | None = None
         self.note: str | None = None
         self.meshes: dict[int, TriangleMesh] = {}
-        self._people = People(settings, model)
         self._chunks: Chunks | None = None
-        self._rows: list[dict[str, np.ndarray]] = []
-        self._frames: list[tuple[int, int, float]] = []
-        self._segment: SegmentWriter | None = None
+        self._sizes: dict[str, tuple[int, ...]] = {}
 
-    # --- reading -----------------------------------------------------------------------------------------------------
-
-    def read(self, *, overwrite: bool = False) -> Iterator[Frame]:
-        """All frames: those of whole chunks replayed, the others decoded; with `overwrite` all decoded.
-
-        Raises:
-            InputError: it can't be opened, or another process is at work on it.
-        """
-        with VideoReader(self.path) as self.reader:
-            self.folder.resume(overwrite=overwrite)
-            self._chunks, self.textures = Chunks(self.folder.work), Textures(self.folder.work)
-            yield from self._replayed()
-            for video_frame in self.reader.frames(start=self._chunks.frame_count):
-                yield Frame(
-                    self.name, self, video_frame.index, video_frame.pts, video_frame.time, image=video_frame.image
-                )
-            self.problem = self.reader.problem
-
-    @property
-    def frame_count_hint(self) -> int | None:
-        return self.reader.frame_count_hint
-
-    def _replayed(self) -> Iterator[Frame]:
-        for chunk in self._chunks.read():
-            rows_of = chunk.rows_by_frame()
-            for index, time in zip(chunk["frame_index"].tolist(), chunk["frame_time"].tolist(), strict=True):
-                rows = rows_of.get(index, [])
-                faces = [Face(chunk["box"][row], float(chunk["score"][row])) for row in rows]
-                codes = chunk.codes(rows, self.settings.model, self.model.family) if rows else None
-                yield Frame(
-                    self.name, self, index, None, time, skip=True, faces=faces, codes=codes,
-                    appearances=[chunk["appearance"][row] for row in rows],
-                )  # fmt: skip
-
-    # --- in order, before decoding -----------------------------------------------------------------------------------
-
-    def mix(self, frame: Frame) -> None:
-        """Numbers the frame's people and smooths their codes."""
-        self._people(frame)
+    def begin(self, film: Film, chunks: Chunks) -> None:
+        """The frames that `chunks` don't hold yet are to come."""
+        self._film, self._chunks = film, chunks
+        self._segments = Segments(chunks.work, chunks.count, film.average_rate)
+        self.textures = Textures(self.folder.work)
+        self._root = None if self.layout is None else self.folder.stage(self.places).root
 
     # --- in a worker -------------------------------------------------------------------------------------------------
 
-    def render(self, frame: Frame) -> Rendered:
+    def paint(self, frame: Frame) -> Painted:
         """The pictures of one frame."""
-        overlay, textures = None, {}
+        painted = Painted()
         if "overlay" in self.save:
-            overlay = overlay_of(frame, self.settings) if frame.faces else frame.image
+            painted.streams["overlay"] = overlay_of(frame, self.settings) if frame.faces else frame.image
+        if self.layout is not None:
+            painted.streams |= self._laid_out(frame)
+        if frame.faces:
+            check_detail(frame, self.settings, self.save)
         for number, person in enumerate(frame.people):
             self._write_per_frame(frame, number, person)
             if "glb" in self.save:
                 view = self._view(frame, number)
-                if self.textures.is_better(person, view):  # perhaps no longer when its turn comes: `add` asks again
+                if self.textures.is_better(person, view):  # perhaps no longer when its turn comes: `take` asks again
                     sampled = sampled_texture(frame, number, self.settings)
                     if sampled is not None:
-                        textures[person] = (*sampled, view)
-        return Rendered(overlay, textures)
+                        painted.textures[person] = (*sampled, view)
+        return painted
+
+    def _laid_out(self, frame: Frame) -> dict[str, np.ndarray]:
+        with torch.inference_mode():
+            views = views_of(frame, self.stem, self.source)
+            if views:
+                self.layout.write_frame(self._root, views)
+            if self.layout.video_name(self.source) is None:
+                return {}
+            return {"layout": self.layout.video_frame(frame.image, views)}
 
     @staticmethod
     def _view(frame: Frame, number: int) -> float:
@@ -158,140 +150,120 @@ class Clip:
             projected[triangles[:, corner], :2].T - projected[triangles[:, 0], :2].T for corner in (1, 2)
         )
         facing = float((ax * by < ay * bx).mean())  # counter-clockwise, with y down
-        grey = frame.crops[number].image.mean(0)
-        return facing**8 * float(cv2.Laplacian(grey, cv2.CV_32F).std())
+        return facing**8 * float(cv2.Laplacian(_grey_crop(frame, number), cv2.CV_32F).std())
 
     def _write_per_frame(self, frame: Frame, number: int, person: int) -> None:
-        chosen = [kind for kind in self.save if kind in PER_FRAME]
-        for kind in chosen:
-            folder = self.folder.work / f"face{person}" / PER_FRAME[kind]
+        stem, below = f"{frame.index:06d}", self.folder.work / f"face{person}"
+        for kind in self.save:
+            if kind not in FRAME_FOLDERS:
+                continue
+            folder = below / FRAME_FOLDERS[kind]
             folder.mkdir(parents=True, exist_ok=True)
-            stem = f"{frame.index:06d}"
             if kind in ("obj", "ply"):
                 write_meshes(folder, frame.reconstruction.mesh(number), (kind,), stem)
+            elif kind == "detail":
+                write_detail(folder, frame.reconstruction, number, None, self.save, stem)
             else:
                 write_pictures(frame, number, folder, self.settings, (kind,), stem)
+        write_model_pictures(frame, number, below, stem)
 
-    # --- in order, after rendering -----------------------------------------------------------------------------------
+    # --- in order, after painting ------------------------------------------------------------------------------------
 
-    def add(self, frame: Frame, rendered: Rendered | None) -> None:
-        """Takes a frame in; every CHUNK_FRAMES of them become a chunk on disk."""
-        if frame.skip:
-            return
-        self._frames.append((frame.index, frame.pts, frame.time))
-        if rendered is not None:
-            for person, (texture, weight, view) in rendered.textures.items():
-                if self.textures.is_better(person, view):
-                    self.textures.keep(person, texture, weight, view)
-            self._add_overlay(rendered.overlay)
-        if not frame.error:
-            self._rows += [self._row(frame, number) for number in range(len(frame.faces))]
-        if len(self._frames) >= CHUNK_FRAMES:
-            self.flush()
-
-    def _add_overlay(self, overlay: np.ndarray | None) -> None:
-        if overlay is None:
-            return
+    def take(self, painted: Painted) -> None:
+        """Takes in the next frame."""
+        for person, (texture, weight, view) in painted.textures.items():
+            if self.textures.is_better(person, view):
+                self.textures.keep(person, texture, weight, view)
         with self.folder.writing():
-            if self._segment is None:
-                height, width = overlay.shape[:2]
-                self._segment = SegmentWriter(self._chunks.segment_part, (width, height), self.reader.average_rate)
-            self._segment.write(overlay)
+            for name, image in painted.streams.items():
+                if self._sizes.setdefault(name, image.shape) != image.shape:
+                    words = f"{image.shape[1]}×{image.shape[0]} after {self._sizes[name][1]}×{self._sizes[name][0]}"
+                    raise PluginError(f"the {name} video of {self.name} changes its size to {words}")
+                self._segments.write(name, image)
 
-    def _row(self, frame: Frame, number: int) -> dict[str, Any]:
-        face = frame.faces[number]
-        row = {
-            "frame": frame.index,
-            "person": frame.people[number],
-            "box": face.box,
-            "score": face.score,
-            "appearance": frame.appearances[number],
-        }
-        row |= {f"codes/{name}": value[number].numpy(force=True) for name, value in frame.codes.values.items()}
-        if frame.mixed is not frame.codes:
-            row |= {f"mixed/{name}": value[number].numpy(force=True) for name, value in frame.mixed.values.items()}
-        if face.blendshapes:
-            row["blendshapes"] = np.array(list(face.blendshapes.values()), np.float32)
-        return row
-
-    def flush(self) -> None:
-        """Puts what was added since the last chunk on disk, for good."""
-        if not self._frames:
-            return
-        with self.folder.writing():
-            if self._segment is not None:
-                self._segment.close()
-                self._segment = None
-            self.textures.flush()
-            self._chunks.write(self._frames, self._rows)
-        self._frames, self._rows = [], []
+    def commit(self) -> None:
+        """A chunk is at its end."""
+        self._segments.close()
+        self.textures.flush()
 
     def abandon(self) -> None:
         """Stop without a result; whole chunks stay for the next run."""
-        if self._segment is not None:
-            self._segment.abort()
-            self._segment = None
-        if self._chunks is not None and self._chunks.frame_count:
+        if self._chunks is not None:
+            self._segments.abort()
+        if any(self.folder.work.glob(f"{Chunks.FOLDER}/*.npz")):
             self.folder.release()
-        elif self._chunks is not None:
+        elif self.folder.is_begun:
             self.folder.discard()
 
     # --- at the end --------------------------------------------------------------------------------------------------
 
-    def finish(self) -> Iterator[dict[str, Any]]:
+    def finish(self, tracks: Tracks) -> Iterator[dict[str, Any]]:
         """Writes all results and puts the folder in place; yields its records.
 
         Raises:
-            InputError: there was no face in any frame.
+            InputError: there was no face in any frame, or something foreign is where a layout's files belong.
         """
-        self.flush()
         frames = self._chunks.frames()
-        people = self._chunks.people()
-        if not people:
+        if not tracks.people:
             self.folder.discard()
-            raise InputError(self.name, f"no face in any of its {len(frames)} frames", "try --confidence 0.2")
+            raise InputError(self.name, NO_MORE_FACES.format(len(frames)), "try --confidence 0.2")
         with self.folder.writing():
             if "overlay" in self.save:
-                self._write_overlay(frames)
-            for person in people:
-                self._write_person(person, frames)
-            self._chunks.forget_segments()
-        self.folder.finish(self._records(), self.problem)
-        self._chunks.remove_from(self.folder.final)
+                self._assemble("overlay", self.folder.work / "overlay.mp4", frames)
+            if self.layout is not None:
+                self._write_layout_video(frames)
+            for track in tracks.people if self.layout is None else ():
+                self._write_person(track, tracks, frames)
+        try:
+            self.folder.finish(self._records(), self.problem)
+        except InputError:
+            self.folder.release()
+            raise
+        for folder in (Chunks.FOLDER, Textures.FOLDER):  # which came along when the folder was put in place
+            shutil.rmtree(self.folder.final / folder, ignore_errors=True)
         return self.folder.records()
 
-    def _write_overlay(self, frames: np.ndarray) -> None:
-        self.note = assemble_video(
-            self.folder.work / "overlay.mp4",
-            self._chunks.segments(),
-            frames["pts"].tolist(),
-            self.reader.time_base,
-            audio_from=self.path if self.reader.has_audio else None,
-        )
+    def _assemble(self, stream: str, path: Path, frames: np.ndarray) -> None:
+        film = self._film
+        sound = film.path if film.has_audio else None
+        pts = frames["pts"].tolist()
+        self.note = assemble_video(path, self._segments.paths(stream), pts, film.time_base, audio_from=sound)
 
-    def _write_person(self, person: int, frames: np.ndarray) -> None:
-        folder = self.folder.work / f"face{person}"
+    def _write_layout_video(self, frames: np.ndarray) -> None:
+        name = self.layout.video_name(self.source)
+        if name is not None:
+            self._assemble("layout", self._root / name, frames)
+
+    def _write_person(self, track: Track, tracks: Tracks, frames: np.ndarray) -> None:
+        folder = self.folder.work / f"face{track.person}"
         folder.mkdir(exist_ok=True)
-        track = self._chunks.track(person, len(frames), self.settings.model, self.model)
-        extras = {"time": frames["time"], "box": track.boxes, "score": track.scores, **track.extras}
+        shelf = Shelf(self._chunks.work / "spread")
+        spread = Spread.of(track, len(frames), shelf, tracks)
+        extras = {"time": frames["time"], "box": spread.boxes, "score": spread.scores, **spread.extras}
         if "codes" in self.save:
-            save_codes(folder / "codes.npz", track.codes, **extras)
+            save_codes(folder / "codes.npz", spread.codes, **extras)
         if "glb" in self.save:
-            self._write_animation(folder / "mesh.glb", person, track, frames["time"])
+            self._write_animation(folder / "mesh.glb", track.person, spread, frames["time"])
+        pictures = {name: folder / f"{name}.mp4" for name in self._picture_names()}
+        for name, path in pictures.items():
+            self._write_picture_video(path, folder / name, frames)
         if "json" in self.save:
             record = {
                 "input": self.name,
-                "face": person,
+                "face": track.person,
                 "model": self.settings.model,
                 "frames": len(frames),
-                "frames_with_face": int(track.visible.sum()),
-                "first_frame": int(track.visible.argmax()),
+                "frames_with_face": int(spread.visible.sum()),
+                "first_frame": int(spread.visible.argmax()),
                 "time": [float(frames["time"][0]), float(frames["time"][-1])],
-                "mean_score": float(np.nanmean(track.scores)),
+                "mean_score": _mean(track.faces["score"]),
             }
+            if pictures:
+                record["pictures"] = {name: path.name for name, path in pictures.items()}
             write_json(folder / "face.json", record)
+        shelf.remove()
 
-    def _write_animation(self, path: Path, person: int, track: Track, times: np.ndarray) -> None:
+    def _write_animation(self, path: Path, person: int, track: Spread, times: np.ndarray) -> None:
         start = int(track.visible.argmax())
         first = self._track_codes(track, slice(start, start + 1))
         rig = self.model.rig() if hasattr(self.model, "rig") else None
@@ -331,13 +303,34 @@ class Clip:
         )
 
     @staticmethod
-    def _track_codes(track: Track, index: slice | np.ndarray) -> Codes:
+    def _track_codes(track: Spread, index: slice | np.ndarray) -> Codes:
         index = index if isinstance(index, slice) else torch.from_numpy(index)
         return Codes({name: value[index] for name, value in track.codes.values.items()}, track.codes.model)
 
     def _decode(self, codes: Codes) -> Reconstruction:
-        with torch.inference_mode():
-            return self.model.decode(codes)
+        return self.stream.decode(codes)
+
+    def _picture_names(self) -> tuple[str, ...]:
+        """The model's pictures, as their folders and videos are called."""
+        names = self.settings.pictures
+        return names + tuple(f"{name}_photo" for name in names) if self.settings.in_photo else names
+
+    def _write_picture_video(self, path: Path, folder: Path, frames: np.ndarray) -> None:
+        """The pictures of one person's frames as a video, black where there is none."""
+        if path.exists() or not folder.is_dir():  # made by a run that was stopped a little later; never drawn
+            return
+        files = (folder / f"{index:06d}.png" for index in frames["index"].tolist())
+        shape = read_image(next(iter(sorted(folder.glob("*.png"))))).shape
+        black = np.zeros(shape, np.uint8)
+        part = self._chunks.work / f"picture-{path.parent.name}.mp4"
+        with SegmentWriter(part, (shape[1], shape[0]), self._film.average_rate) as writer:
+            for file in files:
+                picture = read_image(file) if file.exists() else black
+                if picture.shape != shape:
+                    picture = cv2.resize(picture, (shape[1], shape[0]), interpolation=cv2.INTER_AREA)
+                writer.write(picture)
+        assemble_video(path, [part], frames["pts"].tolist(), self._film.time_base)
+        part.unlink()
 
     def _records(self) -> Iterator[dict[str, Any]]:
         """One record a face and frame, in the order of the frames."""
@@ -348,26 +341,39 @@ class Clip:
         }
         for chunk in self._chunks.read():
             times = dict(zip(chunk["frame_index"].tolist(), chunk["frame_time"].tolist(), strict=True))
-            poses = self._poses(chunk)
-            for row in range(len(chunk["frame"])):
-                index, person = int(chunk["frame"][row]), int(chunk["person"][row])
-                record = face_record(
-                    input=self.name, face=person, model=self.settings.model, box=chunk["box"][row],
-                    score=float(chunk["score"][row]), frame=index, time=times[index],
-                    files={key: path and path.format(person) for key, path in files.items()},
-                )  # fmt: skip
-                for key in ("photo_size", "head_pose", "landmarks", "camera"):
-                    del record[key]
-                record["head_angles"] = None if poses is None else to_jsonable(head_angles(poses[row]))
-                yield record
+            for row in range(len(chunk)):
+                yield self._record(chunk, row, times, files)
 
-    def _poses(self, chunk: Chunk) -> np.ndarray | None:
-        rows = list(range(len(chunk["frame"])))
-        if not rows:
-            return None
-        with torch.inference_mode():
-            pose = self.model.decode(chunk.codes(rows, self.settings.model, self.model.family, mixed=True)).head_pose
-        return None if pose is None else pose.numpy(force=True)
+    def _record(self, chunk: Chunk, row: int, times: dict[int, float], files: dict[str, str | None]) -> dict[str, Any]:
+        index, person = int(chunk["frame"][row]), int(chunk["person"][row])
+        record = face_record(
+            input=self.name, face=person, model=self.settings.model, box=chunk["box"][row],
+            score=float(chunk["score"][row]), frame=index, time=times[index],
+            files={key: path and path.format(person) for key, path in files.items()},
+        )  # fmt: skip
+        for key in ("photo_size", "head_pose", "landmarks", "camera"):
+            del record[key]
+        posed = "head_pose" in chunk
+        record["head_angles"] = to_jsonable(head_angles(chunk["head_pose"][row])) if posed else None
+        if self._picture_names():
+            record["pictures"] = {name: f"face{person}/{name}.mp4" for name in self._picture_names()}
+        return record
+
+
+def _grey_crop(frame: Frame, number: int) -> np.ndarray:
+    """What the model saw of a face, or where that isn't known what is in its box: float32 [h, w], 0..1."""
+    if frame.crops:
+        return frame.crops[number].image.mean(0)
+    height, width = frame.image.shape[:2]
+    x0, y0, x1, y1 = np.nan_to_num(frame.faces[number].box).round().astype(int)
+    x0, y0 = np.clip((x0, y0), 0, (width - 1, height - 1))
+    x1, y1 = np.clip((x1, y1), (x0 + 1, y0 + 1), (width, height))
+    return cv2.resize(frame.image[y0:y1, x0:x1], (224, 224)).mean(2, dtype=np.float32) / 255
+
+
+def _mean(scores: np.ndarray) -> float | None:
+    known = scores[np.isfinite(scores)]
+    return float(known.mean()) if len(known) else None
 
 
 def _centred(poses: np.ndarray, visible: np.ndarray) -> np.ndarray:
@@ -380,33 +386,8 @@ def _centred(poses: np.ndarray, visible: np.ndarray) -> np.ndarray:
 # --- the working files -----------------------------------------------------------------------------------------------
 
 
-class Chunk:
-    """One chunk's arrays: `frame_*` of its frames [n], and rows [M] of the faces in them."""
-
-    def __init__(self, arrays: dict[str, np.ndarray]):
-        self._arrays = arrays
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        return self._arrays[name]
-
-    def names(self, prefix: str) -> list[str]:
-        return [name.removeprefix(prefix) for name in self._arrays if name.startswith(prefix)]
-
-    def rows_by_frame(self) -> dict[int, list[int]]:
-        rows: dict[int, list[int]] = defaultdict(list)
-        for row, index in enumerate(self["frame"].tolist()):
-            rows[index].append(row)
-        return rows
-
-    def codes(self, rows: list[int], model: str, family: str, *, mixed: bool = False) -> Codes:
-        """The raw (or, where there are any, the mixed) codes of `rows`."""
-        prefix = "mixed/" if mixed and self.names("mixed/") else "codes/"
-        values = {name: torch.from_numpy(self[f"{prefix}{name}"][rows]) for name in self.names(prefix)}
-        return Codes(values, model, family)
-
-
 @dataclass
-class Track:
+class Spread:
     """One person over all T frames; NaN where the face is not seen."""
 
     codes: Codes
@@ -415,116 +396,24 @@ class Track:
     scores: np.ndarray
     extras: dict[str, np.ndarray]
 
-
-FRAME_TYPE = np.dtype([("index", np.int64), ("pts", np.int64), ("time", np.float64)])
-
-
-class Chunks:
-    """The chunks of a working folder: ``chunk-0003.npz`` is there only when its segment is."""
-
-    def __init__(self, work: Path):
-        self.work = work / "chunks"
-        self.work.mkdir(parents=True, exist_ok=True)
-        self._count = 0
-        while self._path(self._count).exists():
-            self._count += 1
-        self.frame_count = sum(len(chunk["frame_index"]) for chunk in self.read())
-
-    def _path(self, number: int) -> Path:
-        return self.work / f"chunk-{number:05d}.npz"
-
-    def _segment_path(self, number: int) -> Path:
-        return self.work / f"overlay-{number:05d}.mp4"
-
-    @property
-    def segment_part(self) -> Path:
-        """Where the segment of the next chunk is written to."""
-        return self._segment_path(self._count)
-
-    def read(self) -> Iterator[Chunk]:
-        for number in range(self._count):
-            with np.load(self._path(number), allow_pickle=False) as arrays:
-                yield Chunk({name: arrays[name] for name in arrays.files})
-
-    def write(self, frames: list[tuple[int, int, float]], rows: list[dict[str, Any]]) -> None:
-        """The last step of a chunk: from now on it counts."""
-        index, pts, time = zip(*frames, strict=True)
-        arrays = {
-            "frame_index": np.array(index, np.int64),
-            "frame_pts": np.array(pts, np.int64),
-            "frame_time": np.array(time, np.float64),
-            "frame": np.zeros(0, np.int64),
-        }
-        if rows:
-            arrays |= {name: np.array([row[name] for row in rows]) for name in rows[0] if all(name in r for r in rows)}
-        write_npz(self._path(self._count), arrays, compressed=False)
-        self._count += 1
-        self.frame_count += len(frames)
-
-    def frames(self) -> np.ndarray:
-        """[T] of :data:`FRAME_TYPE`."""
-        parts = [np.zeros(0, FRAME_TYPE)]
-        for chunk in self.read():
-            part = np.zeros(len(chunk["frame_index"]), FRAME_TYPE)
-            for field in FRAME_TYPE.names:
-                part[field] = chunk[f"frame_{field}"]
-            parts.append(part)
-        return np.concatenate(parts)
-
-    def people(self) -> list[int]:
-        found = [np.unique(chunk["person"]) for chunk in self.read() if len(chunk["frame"])]
-        return np.unique(np.concatenate(found)).tolist() if found else []
-
-    def segments(self) -> list[Path]:
-        return [self._segment_path(number) for number in range(self._count) if self._segment_path(number).exists()]
-
-    def track(self, person: int, frame_count: int, model: str, reconstructor: Reconstructor) -> Track:
-        """One person's codes over time, on disk (memory-mapped); constants are held at their median."""
-        arrays: dict[str, np.ndarray] = {}
+    @staticmethod
+    def of(track: Track, frame_count: int, shelf: Shelf, tracks: Tracks) -> Spread:
         visible = np.zeros(frame_count, bool)
-        for chunk in self.read():
-            if not len(chunk["frame"]):
-                continue
-            rows = np.flatnonzero(chunk["person"] == person)
-            if not len(rows):
-                continue
-            index = chunk["frame"][rows]
-            visible[index] = True
-            codes = chunk.codes(rows.tolist(), model, "", mixed=True).values
-            others = {name: torch.from_numpy(np.asarray(chunk[name][rows], np.float64)) for name in ("box", "score")}
-            if "blendshapes" in chunk.names(""):
-                others["blendshapes"] = torch.from_numpy(chunk["blendshapes"][rows])
-            for name, value in {**{f"codes/{n}": v for n, v in codes.items()}, **others}.items():
-                if name not in arrays:
-                    arrays[name] = self._blank(f"face{person}-{name.replace('/', '-')}", frame_count, value.numpy())
-                arrays[name][index] = value.numpy()
-        values = {n.removeprefix("codes/"): torch.from_numpy(a) for n, a in arrays.items() if n.startswith("codes/")}
-        for name in (*reconstructor.constants, *FIXED):
-            if name in values:
-                values[name][torch.from_numpy(visible)] = values[name][torch.from_numpy(visible)].median(0).values
-        extras = {"blendshapes": arrays["blendshapes"]} if "blendshapes" in arrays else {}
-        codes = Codes(values, model, reconstructor.family)
-        return Track(codes, visible, arrays["box"], arrays["score"], extras)
+        visible[track.frames] = True
 
-    def _blank(self, name: str, frame_count: int, like: np.ndarray) -> np.ndarray:
-        """An array of NaN [T, ...] in a file. A disk found full now is an error; found full later, it is a crash."""
-        shape = (frame_count, *like.shape[1:])
-        path = self.work / f"{name}.npy"
-        array = np.lib.format.open_memmap(path, "w+", like.dtype, shape)
-        if hasattr(os, "posix_fallocate"):
-            with path.open("r+b") as file:
-                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-        array[:] = np.nan
-        return array
+        def spread(name: str, array: np.ndarray) -> np.ndarray:
+            kind = array.dtype if array.dtype.kind == "f" else np.float64
+            over = shelf.blank(f"face{track.person}-{name}", (frame_count, *array.shape[1:]), kind, np.nan)
+            for start in range(0, len(track), 4096):
+                over[track.frames[start : start + 4096]] = array[start : start + 4096]
+            return over
 
-    def forget_segments(self) -> None:
-        for path in self.segments():
-            path.unlink(missing_ok=True)
-
-    def remove_from(self, folder: Path) -> None:
-        """The working files, which came along when the folder was put in place."""
-        shutil.rmtree(folder / self.work.name, ignore_errors=True)
-        shutil.rmtree(folder / Textures.FOLDER, ignore_errors=True)
+        codes = {name: torch.from_numpy(spread(name, array)) for name, array in track.values.items()}
+        extras = {f"raw/{name}": spread(f"raw-{name}", array) for name, array in track.raw.items()}
+        if "blendshapes" in track.faces:
+            extras["blendshapes"] = spread("blendshapes", track.faces["blendshapes"])
+        boxes, scores = spread("box", track.faces["box"]), spread("score", track.faces["score"])
+        return Spread(Codes(codes, tracks.model, tracks.family), visible, boxes, scores, extras)
 
 
 class Textures:

@@ -21,9 +21,11 @@ from facecli import __version__
 from facecli.errors import InputError, OutputError
 from facecli.io.atomic import TEMPORARY_PREFIX, output_error, remove_leftovers, replace_folder, temporary_name
 from facecli.io.journal import RUN_FILE
+from facecli.reconstruction.layouts import Places, Staging
 
 FACES_FILE, LOCK_FILE = "faces.jsonl", "lock"
 FILE_KEYS = ("mesh", "overlay", "codes")
+"""Of a record: paths relative to the folder. So are those in the dictionary `pictures` and the list `files`."""
 _CHOOSE = "choose another -o"
 
 _swept: set[Path] = set()
@@ -39,6 +41,8 @@ class ResultFolder:
         settings: what else results depend on; the model among it.
         resumable: a killed run's working folder is gone on with (videos); else each run makes its own (photographs),
             and two runs at once don't disturb each other.
+
+    When it is finished, `files` is what records say of a layout's files, if there is one.
     """
 
     def __init__(self, final: Path, input: dict[str, Any], settings: dict[str, Any], *, resumable: bool = False):
@@ -48,6 +52,9 @@ class ResultFolder:
         else:
             self.work = temporary_name(final)
         self._lock: filelock.FileLock | None = None
+        self._staging: Staging | None = None
+        self.is_begun = False
+        self.files: dict[str, list[str]] = {}
 
     # --- what is there -----------------------------------------------------------------------------------------------
 
@@ -66,7 +73,9 @@ class ResultFolder:
         if overwrite:
             return False
         self._check_ours(made_by)
-        return self._same_input(made_by["input"]) and made_by["settings"] == self.settings
+        if not self._same_input(made_by["input"]) or made_by["settings"] != self.settings:
+            return False
+        return all((self.final.parent / file).exists() for file in _files_beside(made_by))
 
     def _check_ours(self, made_by: dict[str, Any]) -> None:
         """Refuses to replace what was made by another model, or of another input."""
@@ -97,6 +106,7 @@ class ResultFolder:
 
     def begin(self) -> Path:
         """An empty working folder."""
+        self.is_begun = True
         _sweep(self.final.parent)
         with self.writing():
             shutil.rmtree(self.work, ignore_errors=True)
@@ -119,6 +129,7 @@ class ResultFolder:
                 self._lock = None
                 name = self.input.get("path", self.final.name)
                 raise InputError(name, "another facecli is at work on it", f"wait for it, or {_CHOOSE}") from None
+            self.is_begun = True
             if not overwrite and _read_json(self.work / RUN_FILE) == self._stamp():
                 return True
             for entry in self.work.iterdir():
@@ -127,16 +138,44 @@ class ResultFolder:
             self._write_stamp()
         return False
 
+    def stage(self, places: Places) -> Staging:
+        """Where a layout writes this input's files; `finish` puts them in their places."""
+        if self._staging is None:
+            name = self.input.get("path", self.final.name)
+            previous = _files_beside(_run_file(self.final) or {})
+            self._staging = Staging(self.final, self.work, name, previous, places)
+            self._staging.root.mkdir(parents=True, exist_ok=True)
+        return self._staging
+
     def finish(self, records: Iterable[dict[str, Any]], problem: str | None = None) -> None:
-        """Write the records (paths relative to the folder) and put the folder in its place."""
+        """Write the records (paths relative to the folder) and put the folder in its place, after all that a layout
+        has made beside it: a folder that is there says that everything is.
+
+        Raises:
+            InputError: something foreign lies where the layout's files belong.
+        """
         with self.writing():
+            beside = self._settled()
+            records = (record | self.files for record in records)
             with (self.work / FACES_FILE).open("w", encoding="utf-8", errors="backslashreplace") as file:
                 for record in records:
                     file.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
-            self._write_stamp(problem)
+            self._write_stamp(problem, beside)
+            if self._staging:
+                self._staging.publish()
             self.release()
             (self.work / LOCK_FILE).unlink(missing_ok=True)
             replace_folder(self.work, self.final)
+            if self._staging:
+                self._staging.note()
+
+    def _settled(self) -> list[str]:
+        """What a layout wrote beside the folder."""
+        if self._staging is None:
+            return []
+        beside, inside = self._staging.settle()
+        self.files = {"files": [*(f"../{file}" for file in beside), *(file.split("/", 1)[1] for file in inside)]}
+        return beside
 
     def discard(self) -> None:
         self.release()
@@ -161,15 +200,30 @@ class ResultFolder:
     def _stamp(self) -> dict[str, Any]:
         return {"facecli": __version__, "input": self.input, "settings": self.settings}
 
-    def _write_stamp(self, problem: str | None = None) -> None:
-        stamp = self._stamp() | ({"problem": problem} if problem else {})
+    def _write_stamp(self, problem: str | None = None, files: list[str] | None = None) -> None:
+        stamp = self._stamp() | ({"problem": problem} if problem else {}) | ({"files": files} if files else {})
         text = json.dumps(stamp, indent=2, ensure_ascii=False) + "\n"
         (self.work / RUN_FILE).write_text(text, "utf-8", errors="backslashreplace")
 
 
 def with_paths(record: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The record with its files' paths below `folder`."""
-    return {key: str(folder / value) if key in FILE_KEYS and value else value for key, value in record.items()}
+
+    def path(value: str | None) -> str | None:
+        return os.path.normpath(folder / value) if value else value
+
+    changed = {key: path(record[key]) for key in FILE_KEYS if key in record}
+    if "pictures" in record:
+        changed["pictures"] = {name: path(value) for name, value in record["pictures"].items()}
+    if "files" in record:
+        changed["files"] = [path(value) for value in record["files"]]
+    return record | changed
+
+
+def _files_beside(made_by: dict[str, Any]) -> list[str]:
+    """What a layout put beside the folder, by its run.json."""
+    files = made_by.get("files", [])
+    return [file for file in files if isinstance(file, str)] if isinstance(files, list) else []
 
 
 def _short(name: str) -> str:

@@ -20,25 +20,31 @@ class People:
     """
 
     def __init__(self, settings: Settings, model: Reconstructor):
-        self._smooth = settings.smooth
+        self._smooth = settings.smoother == "one-euro" and not settings.two_passes
         self._limit = settings.most_faces
+        self._only_one = not settings.crop
         self._tracker = FaceTracker()
-        unit = getattr(model, "code_unit", None)
-        self._smoothers: dict[int, CodesSmoother] = defaultdict(lambda: CodesSmoother(unit=unit))
+        self._smoothers: dict[int, CodesSmoother] = defaultdict(lambda: CodesSmoother.of(model))
 
     def __call__(self, frame: Frame) -> None:
         """Sets the frame's `people` and, when smoothing, `mixed`; drops the faces that aren't wanted."""
-        if len(frame.appearances) != len(frame.faces):
-            frame.appearances = [describe(frame.image, face) for face in frame.faces]
-        if self._limit is not None and len(frame.faces) > self._limit:
-            frame.keep_faces(self._chosen(frame, self._limit))
-        frame.people = self._tracker.update(frame.index, frame.faces, frame.appearances)
+        if self._only_one:  # each frame is this person's, wherever in it a face is recognised
+            frame.people = [0] * len(frame.faces)
+        else:
+            self._number(frame)
         if self._smooth and frame.codes is not None:
             parts = [
                 self._smoothers[person](frame.codes.select(number), frame.time)
                 for number, person in enumerate(frame.people)
             ]
             frame.mixed = Codes.concatenate(parts)
+
+    def _number(self, frame: Frame) -> None:
+        if len(frame.appearances) != len(frame.faces):
+            frame.appearances = [describe(frame.image, face) for face in frame.faces]
+        if self._limit is not None and len(frame.faces) > self._limit:
+            frame.keep_faces(self._chosen(frame, self._limit))
+        frame.people = self._tracker.update(frame.index, frame.faces, frame.appearances)
 
     def _chosen(self, frame: Frame, limit: int) -> list[int]:
         known = self._tracker.recognised(frame.index, frame.faces, frame.appearances)

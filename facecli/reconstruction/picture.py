@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from facecli.codes import save_codes
+from facecli.errors import UsageError
 from facecli.export.detail import Relief, displacement_name, relief_of, with_normal_map, write_detail
 from facecli.export.face_json import face_record, write_json
 from facecli.export.glb import write_glb
@@ -19,7 +21,7 @@ from facecli.export.ply import write_ply
 from facecli.export.rig import code_weights
 from facecli.geometry.mesh import TriangleMesh, triangle_areas
 from facecli.io.images import write_image
-from facecli.plugin import Reconstruction
+from facecli.plugin import FaceView, Layout, Reconstruction
 from facecli.reconstruction.settings import Settings
 from facecli.reconstruction.stream import Frame
 from facecli.render.pictures import depth_picture, depth_to_uint16, draw_overlay, normals_picture
@@ -46,6 +48,7 @@ class FaceResult:
 def write_picture(frame: Frame, folder: Path, settings: Settings) -> list[FaceResult]:
     """Write all faces of a photograph below `folder`."""
     save = settings.saves(video=False)
+    check_detail(frame, settings, save)
     results = list(_write_faces(frame, folder, settings, save))
     if "overlay" in save and len(results) > 1:
         write_image(folder / "overlay.png", overlay_of(frame, settings))
@@ -66,12 +69,14 @@ def _write_faces(frame: Frame, folder: Path, settings: Settings, save: tuple[str
         if "detail" in save:
             detail = write_detail(below, frame.reconstruction, number, mesh.texture, save, mesh=mesh, png=png)
         write_pictures(frame, number, below, settings, save)
+        pictures = write_model_pictures(frame, number, below)
         overlay = None
         if "overlay" in save:
             overlay = overlay_of(frame, settings, [number])
             write_image(below / "overlay.png", overlay)
         if "codes" in save:
-            save_codes(below / "codes.npz", frame.codes.select(number))
+            face = frame.faces[number]
+            save_codes(below / "codes.npz", frame.mixed.select(number), box=[face.box], score=[face.score])
         record = record_of(frame, number, settings)
         files = {
             "mesh": next((f"{name}/{MESH_FILES[kind]}" for kind in MESH_FILES if kind in save), None),
@@ -80,7 +85,12 @@ def _write_faces(frame: Frame, folder: Path, settings: Settings, save: tuple[str
         }
         if "json" in save:
             own_files = {key: path and path.split("/")[-1] for key, path in files.items()}
-            write_json(below / "face.json", {**record, **own_files, **({"detail": detail} if detail else {})})
+            further = {"pictures": pictures, "detail": detail}
+            write_json(
+                below / "face.json", record | own_files | {key: value for key, value in further.items() if value}
+            )
+        if pictures:
+            files["pictures"] = {key: f"{name}/{file}" for key, file in pictures.items()}
         yield FaceResult(number, _short(record) | files, mesh, overlay)
 
 
@@ -120,13 +130,12 @@ def _relief(frame: Frame, number: int, save: tuple[str, ...]) -> Relief | None:
 
 def rigged(frame: Frame, number: int) -> dict[str, Any]:
     """The words `rig`, `weights` and `neutral` of :func:`write_glb`, where the model has blend shapes."""
-    rig = getattr(frame, "rig", None)
-    if rig is None:
+    if frame.rig is None:
         return {}
-    neutral = getattr(frame, "neutral", None)
+    neutral = frame.neutral
     return {
-        "rig": rig,
-        "weights": code_weights(rig, frame.mixed.select(number))[0],
+        "rig": frame.rig,
+        "weights": code_weights(frame.rig, frame.mixed.select(number))[0],
         "neutral": None if neutral is None else neutral[number].numpy(force=True),
     }
 
@@ -145,9 +154,64 @@ def write_pictures(
         scale = scale_of(frame.reconstruction, number)
         normals = normals_picture(projected, triangles, size, pixels_per_unit=scale, backend=settings.rasterizer)
         write_image(folder / f"{stem or 'normals'}.png", normals)
-    if "crop" in save:
+    if "crop" in save and frame.crops:
         crop = np.clip(np.rint(frame.crops[number].image.transpose(1, 2, 0) * 255), 0, 255).astype(np.uint8)
         write_image(folder / f"{stem or 'crop'}.png", crop)
+
+
+def write_model_pictures(frame: Frame, number: int, folder: Path, stem: str | None = None) -> dict[str, str]:
+    """The model's own pictures of one face; name -> file in `folder`. Those in the photograph end in ``_photo``.
+
+    Args:
+        stem: of a video's frame, whose pictures lie in folders of their names.
+    """
+    files = {}
+    for pictures, suffix in ((frame.pictures, ""), (frame.in_photo, "_photo")):
+        for name, of_faces in pictures.items():
+            files[name + suffix] = f"{name}{suffix}.png" if stem is None else f"{name}{suffix}/{stem}.png"
+            path = folder / files[name + suffix]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_image(path, of_faces[number])
+    return files
+
+
+def check_detail(frame: Frame, settings: Settings, save: tuple[str, ...]) -> None:
+    """
+    Raises:
+        UsageError: the user asks for detail by name, and the model gives none.
+    """
+    if "detail" in save and not settings.save_all and frame.reconstruction.detail is None:
+        raise UsageError(f"the model {settings.model} has no detail to save (or not with these options)")
+
+
+def write_layout(
+    frame: Frame, layout: Layout, root: Path, settings: Settings, stem: str, source: str
+) -> list[FaceResult]:
+    """Write a photograph's faces below `root` as `layout` does; nothing of facecli's own."""
+    with torch.inference_mode():
+        layout.write_photograph(root, views_of(frame, stem, source))
+    return [
+        FaceResult(number, _short(record_of(frame, number, settings)), frame.reconstruction.mesh(number), None)
+        for number in range(len(frame.faces))
+    ]
+
+
+def views_of(frame: Frame, stem: str, source: str) -> list[FaceView]:
+    """What a layout is told of a frame's faces, largest first."""
+    order = sorted(range(len(frame.faces)), key=lambda number: -frame.faces[number].area)
+    return [
+        FaceView(
+            stem=stem,
+            source=source,
+            number=frame.people[number] if frame.people else number,
+            frame=frame.index,
+            photo=frame.image,
+            crop=frame.crops[number] if frame.crops else None,
+            codes=frame.mixed.select(number),
+            reconstruction=frame.reconstruction.select(slice(number, number + 1)),
+        )
+        for number in order
+    ]
 
 
 def projection(reconstruction: Reconstruction, number: int) -> tuple[np.ndarray, np.ndarray]:
@@ -162,12 +226,13 @@ def texture_of(frame: Frame, number: int, settings: Settings) -> np.ndarray | No
 
 
 def sampled_texture(frame: Frame, number: int, settings: Settings) -> tuple[np.ndarray, np.ndarray | None] | None:
-    """(texture [S, S, 3] uint8, weight [S, S] float32: how well each texel is seen, None: wholly); None without UV."""
+    """(texture [S, S, 3] uint8, weight [S, S] float32: how well each texel is seen, None: wholly); None without UV or
+    photograph."""
     reconstruction = frame.reconstruction
     if reconstruction.texture is not None:
         own = reconstruction.texture[number].permute(1, 2, 0).clamp(0, 1) * 255
         return own.round().byte().numpy(force=True), None
-    if reconstruction.uv is None:
+    if reconstruction.uv is None or frame.blank:
         return None
     projected, triangles = projection(reconstruction, number)
     uv, uv_triangles = _layout(reconstruction)

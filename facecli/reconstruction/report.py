@@ -17,7 +17,7 @@ from facecli.export.report import ReportEntry
 from facecli.geometry.mesh import TriangleMesh
 from facecli.io.images import read_image
 from facecli.io.video import VideoReader
-from facecli.reconstruction.run import InputDone
+from facecli.reconstruction.events import InputDone
 
 LINKED = ("mesh.glb", "mesh.obj", "mesh.ply", "codes.npz", "face.json")
 

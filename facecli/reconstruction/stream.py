@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import threading
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -13,12 +16,13 @@ import torch
 
 from facecli import registry
 from facecli.codes import Codes
-from facecli.detect.face import Face, largest_first
-from facecli.errors import FacecliError, InputError
+from facecli.detect.face import Face, box_of_points, largest_first
+from facecli.errors import FacecliError, InputError, UsageError
+from facecli.export.rig import at_rest
 from facecli.io.images import read_image
 from facecli.pipeline import FATAL, Outcome, cpu_count, parallel_map
-from facecli.plugin import Crop, Landmarker, Reconstruction, Reconstructor
-from facecli.reconstruction.settings import Settings, choose_device
+from facecli.plugin import Crop, Landmarker, Layout, Reconstruction, Reconstructor, Rig
+from facecli.reconstruction.settings import DEFAULT_MODEL, Settings, choose_device
 
 
 @dataclass
@@ -30,11 +34,16 @@ class Frame:
         origin: whatever the caller wants to know it by again.
         index, pts, time: of a video's frame (pts in ticks of its time base, time in seconds); None for a photograph.
         path: read by the detecting worker where `image` is None.
-        image: RGB uint8 [H, W, 3].
+        image: RGB uint8 [H, W, 3]; black, and so no texture, where `blank`: codes without their photograph.
         error: why there is nothing (more) to do with it.
         skip: it passes through untouched (an end of a video, an input that is already done).
-        faces, crops, people: B of each; people are numbers that stay with a person through a video.
+        given: ``"faces"``: its faces and codes are there already, faces are only cropped again; ``"codes"``: there is
+            nothing to crop either.
+        faces, crops, people: B of each; people are numbers that stay with a person through a video. No crops where
+            codes came from a file.
         codes: the model's codes of these faces; `mixed`: after smoothing, what is decoded.
+        pictures, in_photo: the model's own pictures, name -> one [h, w, 3] a face; at the photograph's size, too.
+        rig, neutral: blend shapes for a photograph's GLB, and the vertices [B, V, 3] of the faces at rest.
     """
 
     name: str
@@ -44,8 +53,10 @@ class Frame:
     time: float | None = None
     path: str | None = None
     image: np.ndarray | None = None
+    blank: bool = False
     error: FacecliError | None = None
     skip: bool = False
+    given: str = ""
     faces: list[Face] = field(default_factory=list)
     crops: list[Crop] = field(default_factory=list)
     people: list[int] = field(default_factory=list)
@@ -53,6 +64,10 @@ class Frame:
     codes: Codes | None = None
     mixed: Codes | None = None
     reconstruction: Reconstruction | None = None
+    pictures: dict[str, list[np.ndarray]] = field(default_factory=dict)
+    in_photo: dict[str, list[np.ndarray]] = field(default_factory=dict)
+    rig: Rig | None = None
+    neutral: torch.Tensor | None = None
 
     def keep_faces(self, numbers: list[int]) -> None:
         """Goes on with the faces `numbers` alone, in this order. Before decoding."""
@@ -66,32 +81,63 @@ class Frame:
         """Goes on without its faces, which something is wrong with."""
         self.faces, self.crops, self.people, self.appearances = [], [], [], []
         self.codes = self.mixed = self.reconstruction = None
+        self.pictures, self.in_photo = {}, {}
 
 
 Mixer = Callable[[Frame], None]
 """Called for each frame in order, between encoding and decoding: sets `people` and `mixed`."""
 
 
+def unmixed(frame: Frame) -> None:
+    """The mixer of photographs."""
+
+
 class FaceStream:
-    """The working objects of one run: a landmarker for each worker, one model.
+    """The working objects of one run: one model, a landmarker for each worker.
+
+    `settings` are the model's own (:meth:`Settings.of_model`); `layout` is there if one was chosen.
+
+    Args:
+        rigged: give photographs what their GLB needs for blend shapes.
 
     Raises:
-        UsageError, PluginError, MissingAssetError: the model or the landmarker can't be had.
+        UsageError, PluginError, MissingAssetError: the model can't be had.
     """
 
-    def __init__(self, settings: Settings):
-        self.settings = settings
-        self.plugin = registry.plugin(settings.model)
+    def __init__(self, settings: Settings, *, rigged: bool = False):
+        self.plugin = registry.plugin(settings.model or DEFAULT_MODEL)
+        self.settings = settings.of_model(self.plugin)
         self.device = choose_device(settings.device)
-        self.model: Reconstructor = registry.reconstructor(settings.model, device=self.device)
-        self.batch_size = settings.batch_size or self.model.batch_size
-        self._lock = threading.Lock()
+        options = self.settings.options
+        self.model: Reconstructor = registry.reconstructor(self.plugin.name, device=self.device, **options)
+        if not settings.crop and not hasattr(self.model, "whole_picture"):
+            raise UsageError(f"the model {self.plugin.name} can't take a whole picture for its crop: no --no-crop")
+        self.layout: Layout | None = self._new_layout()
+        self.batch_size = max(settings.batch_size or self.model.batch_size, 1)
+        self._rigged = rigged and "glb" in self.settings.saves(video=False)
+        self._model_lock = threading.RLock()
+        self._lock = threading.Condition()
         self._local = threading.local()
-        # The first one is made here: a missing file is told before any input is opened.
-        self._landmarkers = [self._new_landmarker()]
-        self._spare = list(self._landmarkers)
+        self._landmarkers: list[Landmarker] = []
+        self._spare: list[Landmarker] = []
+        self._detecting, self._closed = 0, False
+
+    def prepare(self) -> None:
+        """Makes the first landmarker now: a missing file is told before any input is opened.
+
+        Raises:
+            UsageError, PluginError, MissingAssetError: the landmarker can't be had.
+        """
+        with self._lock:
+            if not self._landmarkers:
+                self._landmarkers.append(self._new_landmarker())
+                self._spare.append(self._landmarkers[0])
 
     def close(self) -> None:
+        """Waits for what is being detected just now: landmarkers break when they are closed at work."""
+        with self._lock:
+            self._closed = True
+            self._lock.wait_for(lambda: not self._detecting)
         for landmarker in self._landmarkers:
             landmarker.close()
 
@@ -101,6 +147,19 @@ class FaceStream:
         found = parallel_map(self._find, frames, workers=workers)
         with closing(found):
             yield from self._reconstructed(found, mix)
+
+    def encode(self, crops: list[Crop]) -> Codes:
+        """Codes of any number of crops, batch by batch."""
+        parts = []
+        for start in range(0, len(crops), self.batch_size):
+            with self._model_lock, torch.inference_mode():
+                parts.append(self.model.encode(crops[start : start + self.batch_size]))
+        return Codes.concatenate(parts)
+
+    def decode(self, codes: Codes) -> Reconstruction:
+        """Meshes of all faces of `codes` at once, which may lie on any device."""
+        with self._model_lock, torch.inference_mode():
+            return self.model.decode(codes.to(self.device))
 
     # --- faces and crops, in worker threads --------------------------------------------------------------------------
 
@@ -121,16 +180,43 @@ class FaceStream:
         options["device"] = self.device
         return registry.landmarker(self.settings.landmarker or self.model.landmarker, **options)
 
+    def _new_layout(self) -> Layout | None:
+        chosen = self.settings
+        if chosen.layout is None:
+            return None
+        return registry.layout(
+            self.plugin.name, chosen.layout, self.model, save=chosen.save, photo_size=chosen.in_photo
+        )
+
     def _find(self, frame: Frame) -> Frame:
-        if frame.skip or frame.error:
+        if frame.skip or frame.error or frame.given == "codes":
             return frame
         if frame.image is None:
             frame.image = read_image(frame.path)
-        faces = self._landmarker().detect([frame.image])[0]
-        # Of a video's faces those of the same people are kept, which only the mixer can tell.
-        frame.faces = largest_first(faces, self.settings.faces if frame.index is None else "all")
-        frame.crops = [self.model.crop(frame.image, face) for face in frame.faces]
+        if not frame.given:
+            frame.faces = self._faces(frame)
+        cut = self.model.crop if self.settings.crop else self.model.whole_picture
+        frame.crops = [cut(frame.image, face) for face in frame.faces]
         return frame
+
+    def _faces(self, frame: Frame) -> list[Face]:
+        faces = self._detected(frame.image)
+        if not self.settings.crop:  # the picture is one face's, whether it is recognised in it or not
+            return largest_first(faces, "largest") or [_everywhere(frame.image)]
+        # Of a video's faces those of the same people are kept, which only the mixer can tell.
+        return largest_first(faces, self.settings.faces if frame.index is None else "all")
+
+    def _detected(self, image: np.ndarray) -> list[Face]:
+        with self._lock:
+            if self._closed:
+                return []
+            self._detecting += 1
+        try:
+            return self._landmarker().detect([image])[0]
+        finally:
+            with self._lock:
+                self._detecting -= 1
+                self._lock.notify_all()
 
     # --- codes and meshes, batched over frames -----------------------------------------------------------------------
 
@@ -140,18 +226,20 @@ class FaceStream:
             frame = outcome.item
             frame.error = frame.error or outcome.error
             waiting.append(frame)
-            if sum(len(f.crops) for f in waiting) >= self.batch_size or len(waiting) >= self.batch_size:
+            if sum(len(f.faces) for f in waiting) >= self.batch_size or len(waiting) >= self.batch_size:
                 yield from self._flush(waiting, mix)
                 waiting = []
         yield from self._flush(waiting, mix)
 
     def _flush(self, frames: list[Frame], mix: Mixer) -> list[Frame]:
-        working = [f for f in frames if f.crops and not f.error]
-        self._each(working, self._encode)
+        working = [f for f in frames if f.faces and not f.error]
+        self._each([f for f in working if f.codes is None], self._encode)
         for frame in frames:
             if not frame.error:
                 mix(frame)
-        self._each([f for f in working if f.mixed is not None and not f.error], self._decode)
+        ready = [f for f in working if f.mixed is not None and not f.error]
+        for with_crops in (True, False):  # pictures are drawn of one kind at a time
+            self._each([f for f in ready if bool(f.crops) == with_crops], self._decode)
         return frames
 
     def _each(self, frames: list[Frame], work: Callable[[list[Frame]], None]) -> None:
@@ -159,7 +247,7 @@ class FaceStream:
         if not frames:
             return
         try:
-            with torch.inference_mode():
+            with self._model_lock, torch.inference_mode():
                 work(frames)
         except FATAL:
             raise
@@ -170,26 +258,75 @@ class FaceStream:
             elif isinstance(error, FacecliError):
                 frames[0].error = error
             else:
+                if os.environ.get("FACECLI_DEBUG"):
+                    traceback.print_exc()
                 reason = " ".join(str(error).split()) or "no reason given"
                 problem = f"the model {self.settings.model} failed on it: {type(error).__name__}: {reason}"
                 frames[0].error = InputError(frames[0].name, problem, "see --debug")
 
     def _encode(self, frames: list[Frame]) -> None:
-        crops = [crop for frame in frames for crop in frame.crops]
-        size = max(self.batch_size, 1)
-        parts = [self.model.encode(crops[i : i + size]) for i in range(0, len(crops), size)]
-        for frame, part in _shares(frames, Codes.concatenate(parts)):
+        codes = self.encode([crop for frame in frames for crop in frame.crops])
+        for frame, part in _shares(frames, codes):
             frame.codes = frame.mixed = part
 
     def _decode(self, frames: list[Frame]) -> None:
-        decoded = self.model.decode(Codes.concatenate([frame.mixed for frame in frames]))
+        codes = Codes.concatenate([frame.mixed for frame in frames]).to(self.device)
+        decoded = self.model.decode(codes)
         for frame, part in _shares(frames, decoded):
             frame.reconstruction = part
+            if frame.given == "codes":
+                _complete_boxes(frame)
+        if self.settings.pictures:
+            self._draw(frames, codes, decoded)
+        photographs = [frame for frame in frames if frame.index is None]
+        if photographs and self._rigged and self._rig is not None:
+            self._decode_at_rest(photographs)
+
+    @functools.cached_property
+    def _rig(self) -> Rig | None:
+        return self.model.rig() if hasattr(self.model, "rig") else None
+
+    def _decode_at_rest(self, frames: list[Frame]) -> None:
+        codes = at_rest(self._rig, Codes.concatenate([frame.mixed for frame in frames]).to(self.device))
+        for frame, part in _shares(frames, self.model.decode(codes)):
+            frame.rig, frame.neutral = self._rig, part.vertices
+
+    def _draw(self, frames: list[Frame], codes: Codes, decoded: Reconstruction) -> None:
+        names = self.settings.pictures
+        crops = [crop for frame in frames for crop in frame.crops] or None
+        drawn = [(self.model.draw(names, crops, codes, decoded), "pictures")]
+        if self.settings.in_photo:
+            photos = [frame.image for frame in frames for _ in frame.faces]
+            drawn.append((self.model.draw(names, crops, codes, decoded, photos=photos), "in_photo"))
+        for pictures, attribute in drawn:
+            for name, of_faces in pictures.items():
+                if len(of_faces) != len(codes):
+                    raise ValueError(f"{len(of_faces)} pictures {name!r} of {len(codes)} faces")
+                for frame, part in _shares(frames, _List(of_faces)):
+                    getattr(frame, attribute)[name] = part
+
+
+def _complete_boxes(frame: Frame) -> None:
+    """Of faces whose codes came without a box: that of the mesh."""
+    for face, points in zip(frame.faces, frame.reconstruction.projected, strict=True):
+        if not np.isfinite(face.box).all():
+            face.box = box_of_points(points.numpy(force=True))
+
+
+def _everywhere(image: np.ndarray) -> Face:
+    """A face without landmarks that fills the picture."""
+    height, width = image.shape[:2]
+    return Face(np.array([0.0, 0.0, width - 1.0, height - 1.0]), 0.0)
+
+
+class _List(list):
+    def select(self, index: slice) -> list:
+        return self[index]
 
 
 def _shares(frames: list[Frame], batch: Any) -> Iterator[tuple[Frame, Any]]:
     """Each frame with its own faces' part of a batch."""
     start = 0
     for frame in frames:
-        yield frame, batch.select(slice(start, start + len(frame.crops)))
-        start += len(frame.crops)
+        yield frame, batch.select(slice(start, start + len(frame.faces)))
+        start += len(frame.faces)

@@ -182,7 +182,7 @@ def test_an_unwritable_output_folder_is_one_line(cli, astronaut, tmp_path):
     ("words", "code", "says"),
     [
         (["--model", "mediapip"], 2, "Did you mean mediapipe?"),
-        (["--model", "fan"], 2, "models that do: mediapipe"),
+        (["--model", "fan"], 2, "models that do:"),
         (["--landmarker", "nobody"], 2, "unknown landmarker"),
         (["--save", "obj,fbx"], 2, "can't save fbx"),
         (["--faces", "some"], 2, "--faces"),
