@@ -10,7 +10,7 @@ import torch
 from facecli.geometry.normals import vertex_normals
 from facecli.plugin import Detail, Reconstruction, Rig
 from facecli.render.texture import uv_layout
-from standins.deca import toy_dense_template, toy_uv
+from standins.deca import toy_uv
 from standins.flame import toy_flame
 
 
@@ -25,7 +25,7 @@ def relief(size: int = 256) -> np.ndarray:
 
 @functools.cache
 def wrinkled_head(size: int = 256) -> Reconstruction:
-    """One face: 5023 coarse and 59 thousand dense vertices in millimetres, with DECA's UV layout in size."""
+    """One face: 5023 coarse and 47 thousand dense vertices in millimetres, with a layout as large as DECA's."""
     flame, (uv, uv_triangles) = toy_flame(), toy_uv()
     vertices = (flame["v_template"] * 1000).astype(np.float32)
     triangles = flame["f"].astype(np.int64)
@@ -38,17 +38,17 @@ def wrinkled_head(size: int = 256) -> Reconstruction:
     thin = ~detail_normals.any(axis=-1) & layout.mask  # no whole square around it
     detail_normals[thin] = laid[thin[layout.mask], 3:]
 
-    template = toy_dense_template(size)
-    chosen, weights = template["valid_pixel_3d_faces"], template["valid_pixel_b_coords"][..., None]
-    column, row = np.divmod(template["valid_pixel_ids"], size)
-    along = (normals[chosen] * weights).sum(1)
-    along /= np.linalg.norm(along, axis=1, keepdims=True)
-    dense = (vertices[chosen] * weights).sum(1) + displacement[row, column][:, None] * along
+    # A dense vertex at each texel of the layout, as DECA's dense template has them.
+    along = laid[:, 3:] / np.linalg.norm(laid[:, 3:], axis=1, keepdims=True)
+    dense = laid[:, :3] + displacement[layout.mask][:, None] * along
+    number = np.zeros(size * size, np.int64)
+    number[layout.texels] = np.arange(len(dense))
+    row, column = np.divmod(layout.texels, size)
     detail = Detail(
         displacement=torch.from_numpy(displacement)[None, None],
         normals=torch.from_numpy(detail_normals.transpose(2, 0, 1))[None].contiguous(),
         vertices=torch.from_numpy(dense.astype(np.float32))[None],
-        triangles=torch.from_numpy(template["f"].astype(np.int64)),
+        triangles=torch.from_numpy(number[grid_triangles(layout.mask)]),
         uv=torch.from_numpy(np.stack([(column + 0.5) / size, 1 - (row + 0.5) / size], 1).astype(np.float32)),
     )
     projected = vertices * np.array([2, -2, -1], np.float32) + np.array([256, 256, 0], np.float32)
@@ -70,14 +70,17 @@ def toy_rig(count: int = 20) -> Rig:
     return Rig(names, tuple(("expression", k) for k in range(count)), shapes.astype(np.float32))
 
 
+def grid_triangles(mask: np.ndarray) -> np.ndarray:
+    """[F, 3] indices into the texels of `mask` [S, S]: two triangles in each square whose corners are all in it."""
+    index = np.arange(mask.size).reshape(mask.shape)
+    a, b, c, d = index[:-1, :-1], index[1:, :-1], index[:-1, 1:], index[1:, 1:]
+    whole = mask[:-1, :-1] & mask[1:, :-1] & mask[:-1, 1:] & mask[1:, 1:]
+    return np.concatenate([np.stack([corner[whole] for corner in three], 1) for three in ((a, b, c), (c, b, d))])
+
+
 def grid_normals(places: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Normals [S, S, 3] of the surface through `places` [S, S, 3] where `mask`; zero without a whole square around."""
-    size = len(places)
-    index = np.arange(size * size).reshape(size, size)
-    a, b, c, d = index[:-1, :-1], index[1:, :-1], index[:-1, 1:], index[1:, 1:]
-    whole = (mask[:-1, :-1] & mask[1:, :-1] & mask[:-1, 1:] & mask[1:, 1:]).ravel()
-    triangles = np.concatenate([np.stack([x.ravel()[whole] for x in t], 1) for t in ((a, b, c), (c, b, d))])
-    return vertex_normals(places.reshape(-1, 3), triangles, eps=1e-12).reshape(size, size, 3)
+    return vertex_normals(places.reshape(-1, 3), grid_triangles(mask), eps=1e-12).reshape(places.shape)
 
 
 def skin(size: int = 512) -> np.ndarray:
