@@ -18,6 +18,15 @@ N_CODES = sum(SIZES.values())
 N_DETAIL = 128
 BANDS, CHANNELS = 9, 3  # of the light: spherical harmonics × RGB
 
+CODE_NAMES = {
+    "identity": "shape",
+    "texture": "tex",
+    "expression": "exp",
+    "camera": "cam",
+    "light": "light",
+}
+"""facecli's name of each code -> DECA's. Its `pose` is our `pose` and `jaw`, its `detail` ours."""
+
 
 class ResnetEncoder(nn.Module):
     """Crops [B, 3, 224, 224] (RGB 0..1, not normalised) -> `numbers` codes [B, numbers].
@@ -40,3 +49,9 @@ def split(numbers: torch.Tensor) -> dict[str, torch.Tensor]:
     codes = dict(zip(SIZES, numbers.split(tuple(SIZES.values()), 1), strict=True))
     codes["light"] = codes["light"].unflatten(1, (BANDS, CHANNELS))
     return codes
+
+
+def rename(codes: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Codes by facecli's names: `identity`, `texture`, `expression`, `pose` [B, 3], `jaw` [B, 3], `camera`, `light`."""
+    pose, jaw = codes["pose"].split(3, 1)
+    return {name: codes[theirs] for name, theirs in CODE_NAMES.items()} | {"pose": pose, "jaw": jaw}

@@ -34,22 +34,13 @@ from facecli.render.uv_space import UvSpace
 from facecli_deca import files
 from facecli_deca.crop import cut, face_warp, whole_warp
 from facecli_deca.detail_decoder import N_DETAIL, N_EXPRESSION, latent
-from facecli_deca.encoder import split
+from facecli_deca.encoder import rename, split
 from facecli_deca.face import DecodedFace, Decoder
 from facecli_deca.keypoints import faces_beside
 from facecli_deca.pictures import draw
 from facecli_deca.weights import load_networks
 
 UV_SIZE = 256
-
-CODE_NAMES = {
-    "identity": "shape",
-    "texture": "tex",
-    "expression": "exp",
-    "camera": "cam",
-    "light": "light",
-}
-"""facecli's name of each code -> DECA's. Its `pose` is our `pose` and `jaw`, its `detail` ours."""
 
 ALBEDOS: dict[str, Asset | None] = {
     "off": None,
@@ -136,10 +127,9 @@ class DecaReconstructor:
         """Codes of B faces: identity [B, 100], texture [B, 50], expression [B, 50], pose and jaw [B, 3], camera [B, 3],
         light [B, 9, 3], detail [B, 128], and `warp` and `photo_size`."""
         images = torch.from_numpy(np.stack([crop.image for crop in crops])).to(self.device)
-        found = split(self.networks["E_flame"](images))
-        values = {name: found[theirs] for name, theirs in CODE_NAMES.items()}
-        values["pose"], jaw = found["pose"][:, :3], found["pose"][:, 3:]
-        values["jaw"] = euler_to_axis_angle(jaw) if self._euler_jaw else jaw
+        values = rename(split(self.networks["E_flame"](images)))
+        if self._euler_jaw:
+            values["jaw"] = euler_to_axis_angle(values["jaw"])
         if self.detail:
             values["detail"] = self.networks["E_detail"](images)
         places = {
