@@ -67,14 +67,14 @@ class Checkpoint:
         return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
 
     def build(
-        self, architecture: Callable[[], Network], state: Mapping[str, torch.Tensor], device: Any, name: str = ""
+        self, architecture: Callable[[], Network], state: Mapping[str, torch.Tensor], device: Any, name: str
     ) -> Network:
         """The network of `state`, in evaluation mode on `device`.
 
         Args:
             architecture: makes the module; its values don't matter, and none are computed.
             state: a part of this file, see :meth:`state`.
-            name: what people call the network; else its class's name is taken.
+            name: what messages call the network.
 
         Raises:
             InputError: the file is another system's, or `state` doesn't fit.
@@ -82,12 +82,13 @@ class Checkpoint:
         with torch.device("meta"):  # costs no memory and no initialisation
             module = architecture()
         wanted = module.state_dict()
-        found = system_of(self.content)
-        if found and found != self.system:
-            raise self.error(f"holds {found}'s weights, not {self.system}'s")
-        name = f"{self.system}'s {name or type(module).__name__}"
+        name = f"{self.system}'s {name}"
         if not state:
-            raise self.error(f"holds no weights of {name}")
+            found = system_of(self.content)
+            other = found not in ("", self.system)
+            raise self.error(
+                f"holds {found}'s weights, not {self.system}'s" if known else f"holds no weights of {name}"
+            )
         problem = misfit(state, wanted)
         if problem:
             raise self.error(f"doesn't fit {name}: {problem}")

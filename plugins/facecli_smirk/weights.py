@@ -27,7 +27,7 @@ def load_encoder(device: Any = "cpu", fused: bool = True, path: str | Path | Non
         InputError: it is damaged, unsafe, or another network's.
     """
     checkpoint = _checkpoint(path)
-    encoder = checkpoint.build(SmirkEncoder, checkpoint.state(prefix=_ENCODER), device)
+    encoder = checkpoint.build(SmirkEncoder, checkpoint.state(prefix=_ENCODER), device, "encoder")
     return fuse(encoder) if fused else encoder
 
 
@@ -38,7 +38,7 @@ def load_generator(device: Any = "cpu", fused: bool = True, path: str | Path | N
     state = checkpoint.state(prefix=_GENERATOR)
     if not state and checkpoint.state(prefix=_ENCODER):
         raise checkpoint.error("holds SMIRK's encoder only: it is of the pretraining stage, which has no generator")
-    generator = checkpoint.build(SmirkGenerator, state, device)
+    generator = checkpoint.build(SmirkGenerator, state, device, "generator")
     return fuse(generator) if fused else generator
 
 
