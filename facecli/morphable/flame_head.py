@@ -18,6 +18,7 @@ from facecli.geometry.rotations import axis_angle_to_matrix
 from facecli.morphable import files
 from facecli.morphable.flame import Flame
 from facecli.morphable.flame_files import (
+    FlameArrays,
     read_eyelids,
     read_flame,
     read_landmark_embedding,
@@ -54,6 +55,7 @@ class FlameHead(nn.Module):
         edition: a key of :data:`EDITIONS`.
         eyelids: load SMIRK's eyelids, too; without them codes' eyelids are ignored.
         mediapipe: load the 105 MediaPipe points, too.
+        arrays: FLAME itself where it came from elsewhere than the edition's file.
 
     Raises:
         MissingAssetError: files are missing; all of them are named.
@@ -61,11 +63,14 @@ class FlameHead(nn.Module):
     """
 
     def __init__(self, device: str | torch.device = "cpu", *, edition: str = "2020", eyelids: bool = False,
-                 mediapipe: bool = False):  # fmt: skip
+                 mediapipe: bool = False, arrays: FlameArrays | None = None):  # fmt: skip
         super().__init__()
         assets = needed_files(edition, eyelids=eyelids, mediapipe=mediapipe)
+        if arrays is not None:
+            assets = [asset for asset in assets if asset != EDITIONS[edition]]
         paths = dict(zip(assets, require_all(assets), strict=True))
-        arrays = read_flame(paths[EDITIONS[edition]])
+        if arrays is None:
+            arrays = read_flame(paths[EDITIONS[edition]])
         if eyelids:
             arrays = replace(arrays, eyelids=read_eyelids(paths[files.LEFT_EYELID], paths[files.RIGHT_EYELID]))
         self.flame = Flame(arrays)
