@@ -1,4 +1,4 @@
-"""SMIRK's picture of the mesh: the face (or the whole head) in grey under five lamps, as the generator was trained on."""
+"""SMIRK's picture of the mesh: the face (or the whole head) in grey under five lamps, as its generator wants it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class SmirkRenderer(nn.Module):
 
 
 def drawn(picture: torch.Tensor) -> torch.Tensor:
-    """Where a picture [B, 3, H, W] of the mesh shows it: bool [B, 1, H, W]. What no lamp reaches counts as background."""
+    """Where a picture [B, 3, H, W] shows the mesh: bool [B, 1, H, W]. What no lamp reaches counts as background."""
     return (picture != 0).any(1, keepdim=True)
 
 
