@@ -85,10 +85,9 @@ class Checkpoint:
         name = f"{self.system}'s {name}"
         if not state:
             found = system_of(self.content)
-            other = found not in ("", self.system)
-            raise self.error(
-                f"holds {found}'s weights, not {self.system}'s" if known else f"holds no weights of {name}"
-            )
+            foreign = found not in ("", self.system)
+            problem = f"holds {found}'s weights, not {self.system}'s" if foreign else f"holds no weights of {name}"
+            raise self.error(problem)
         problem = misfit(state, wanted)
         if problem:
             raise self.error(f"doesn't fit {name}: {problem}")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import torch
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 
 def fuse(module: nn.Module) -> nn.Module:
@@ -23,11 +23,17 @@ def fuse(module: nn.Module) -> nn.Module:
     module.eval()
     for part in list(module.modules()):
         for convolution, norm in list(_pairs(part)):
-            setattr(part, convolution, fuse_conv_bn_eval(getattr(part, convolution), getattr(part, norm)))
+            _fold(getattr(part, convolution), getattr(part, norm))
             setattr(part, norm, nn.Identity())
         if hasattr(part, "fuse_own"):
             part.fuse_own()
     return module.requires_grad_(False).to(memory_format=torch.channels_last)
+
+
+def _fold(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
+    convolution.weight, convolution.bias = fuse_conv_bn_weights(
+        convolution.weight, convolution.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+    )
 
 
 def _pairs(part: nn.Module) -> Iterator[tuple[str, str]]:
