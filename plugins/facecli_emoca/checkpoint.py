@@ -24,7 +24,7 @@ from facecli_emoca.encoder import COARSE, DETAIL, EmocaNetworks, ExpressionOutpu
 
 CFG = "cfg.yaml"
 PREFIX = "deca."
-_CHECKPOINTS = "**/*.ckpt"
+CHECKPOINTS = "**/*.ckpt"
 _STAGES = ("detail/checkpoints", "checkpoints", "")  # where a model's checkpoints may be; the official place first
 # Classes that Lightning has for keys in its checkpoints. Nothing is made of them.
 _LIGHTNING = (
@@ -94,7 +94,7 @@ def _any_folder(name: str) -> Path | None:
 
 
 def _has_checkpoint(folder: Path) -> bool:
-    return next(folder.glob(_CHECKPOINTS), None) is not None
+    return next(folder.glob(CHECKPOINTS), None) is not None
 
 
 # --- settings --------------------------------------------------------------------------------------------------------
@@ -205,7 +205,7 @@ def find_checkpoint(folder: str | Path, choice: str | int = "best", detail: bool
     folder = Path(folder)
     paths = _stage_checkpoints(folder)
     if not paths:
-        paths = sorted(folder.glob(f"coarse/checkpoints/{_CHECKPOINTS}"))
+        paths = sorted(folder.glob(f"coarse/checkpoints/{CHECKPOINTS}"))
         if paths and detail:
             raise InputError(folder, "holds the coarse stage only, which has no wrinkles", "use mode coarse")
     if not paths:
@@ -220,7 +220,7 @@ def find_checkpoint(folder: str | Path, choice: str | int = "best", detail: bool
 
 def _stage_checkpoints(folder: Path) -> list[Path]:
     for stage in _STAGES:
-        paths = sorted((folder / stage).glob(_CHECKPOINTS))
+        paths = sorted((folder / stage).glob(CHECKPOINTS))
         paths = [path for path in paths if "coarse" not in path.relative_to(folder).parts]
         if paths:
             return paths
