@@ -16,6 +16,7 @@ import numpy as np
 
 from facecli.codes import Codes
 from facecli.errors import InputError
+from facecli.export.detail import with_normal_map
 from facecli.geometry.mesh import TriangleMesh
 from facecli.io.images import on_white
 from facecli.io.sources import Source, expand_sources
@@ -90,8 +91,10 @@ class ReconstructedFace:
 
     @cached_property
     def mesh(self) -> TriangleMesh:
-        """The mesh in the head frame, with its texture."""
-        return self.frame.reconstruction.mesh(self.number, texture_of(self.frame, self.number, self.settings))
+        """The mesh in the head frame, with its texture, and with its normal map where the model has detail."""
+        reconstruction = self.frame.reconstruction
+        mesh = reconstruction.mesh(self.number, texture_of(self.frame, self.number, self.settings))
+        return with_normal_map(mesh, reconstruction, self.number)
 
     @property
     def pictures(self) -> dict[str, np.ndarray]:
