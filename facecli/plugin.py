@@ -300,6 +300,9 @@ class Reconstructor(Protocol):
     # code_unit(name, value) -> float | None
     #     A just noticeable change of a code's numbers, for codes whose own spread doesn't tell it (a camera). Smoothing
     #     opens up at speeds of this a second.
+    # steady(codes) -> Codes, unsteady(codes) -> Codes
+    #     Codes that depend on the crop (a camera) in terms of the photograph, and back. Crops jump about from frame to
+    #     frame, and such codes with them: only steady ones can be smoothed. `code_unit` is then asked of these.
     # whole_picture(image, face) -> Crop
     #     `--no-crop`: the photograph is the model's crop already. `face` has landmarks only if one was found in it.
     # draw(names, crops, codes, reconstruction, photos=None) -> dict[str, list[np.ndarray]]

@@ -13,15 +13,29 @@ _NAMED = 3  # missing files named in the table; of more, the number
 
 if TYPE_CHECKING:
     from facecli.assets.catalogue import Asset
-    from facecli.plugin import Plugin
+    from facecli.plugin import Option, Plugin
 
 
 def models(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[MODEL]", help="Show what can be chosen of this one.", show_default=False)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a model on stdout.")] = False,
 ) -> None:
-    """List the installed models: what they offer, their licences, and whether their files are present."""
+    """List the installed models: what they offer, their licences, and whether their files are present.
+
+    With a MODEL: its options, its own pictures and its layouts, the words for --option, --save and --layout of
+    `facecli reconstruct`.
+    """
     from facecli import registry
 
+    if name is not None:
+        plugin = registry.plugin(name)
+        if as_json:
+            console.emit_json(describe(plugin))
+        else:
+            _show_one(plugin)
+        return
     for broken in registry.broken_plugins().values():
         console.warn(str(broken))
     described = [describe(plugin) for plugin in registry.plugins().values()]
@@ -58,7 +72,50 @@ def describe(plugin: Plugin) -> dict:
         "files_present": present + optional_present,
         "files_missing": missing,
         "optional_files_missing": optional_missing,
+        "options": {name: _option(option) for name, option in plugin.options.items()},
+        "pictures": dict(plugin.pictures),
+        "layouts": {
+            name: {"summary": layout.summary, "saves": dict(layout.saves), "default": list(layout.default)}
+            for name, layout in plugin.layouts.items()
+        },
     }
+
+
+def _option(option: Option) -> dict:
+    return {"help": option.help, "kind": option.kind.__name__, "choices": list(option.choices)}
+
+
+def _show_one(plugin: Plugin) -> None:
+    """What can be chosen of one model, as a table a kind."""
+    from facecli.cli import table
+
+    description = describe(plugin)
+    facts = {
+        "family": plugin.family or "none",
+        "licence": f"code {plugin.code_license}, weights {plugin.weights_license}",
+        "citation": plugin.citation,
+        "homepage": plugin.homepage,
+        "files": _files(description),
+    }
+    table.show((plugin.name, plugin.summary), [(key, value) for key, value in facts.items() if value])
+    kinds = {bool: "yes, no", int: "whole number", float: "number", str: "word"}
+    choices = [
+        (name, ", ".join(option.choices) or kinds.get(option.kind, option.kind.__name__), option.help)
+        for name, option in plugin.options.items()
+    ]
+    _show_table(("--option", "values", "what"), choices)
+    _show_table(("--save", "own picture"), list(plugin.pictures.items()))
+    for name, layout in plugin.layouts.items():
+        rows = [(word, "yes" if word in layout.default else "", what) for word, what in layout.saves.items()]
+        _show_table((f"--layout {name} --save", "default", layout.summary), rows)
+
+
+def _show_table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    from facecli.cli import table
+
+    if rows:
+        console.stdout_console().print()
+        table.show(columns, rows)
 
 
 def package_present(name: str) -> bool:

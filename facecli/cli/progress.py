@@ -81,7 +81,9 @@ class Progress:
 
     def _say_now_and_then(self, detail: str = "") -> None:
         now = time.monotonic()
-        if not self._plain or now - self._said < PLAIN_EVERY_SECONDS:
+        if (
+            not self._plain or now - self._said < PLAIN_EVERY_SECONDS or self.done == self.total
+        ):  # the end is told anyway
             return
         self._said = now
         seconds = now - self._start

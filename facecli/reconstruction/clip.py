@@ -100,6 +100,7 @@ class Clip:
         self.note: str | None = None
         self.meshes: dict[int, TriangleMesh] = {}
         self._chunks: Chunks | None = None
+        self._pictures: dict[int, dict[str, str]] = {}
         self._sizes: dict[str, tuple[int, ...]] = {}
 
     def begin(self, film: Film, chunks: Chunks) -> None:
@@ -244,9 +245,10 @@ class Clip:
             save_codes(folder / "codes.npz", spread.codes, **extras)
         if "glb" in self.save:
             self._write_animation(folder / "mesh.glb", track.person, spread, frames["time"])
-        pictures = {name: folder / f"{name}.mp4" for name in self._picture_names()}
-        for name, path in pictures.items():
-            self._write_picture_video(path, folder / name, frames)
+        pictures = {name: f"{name}.mp4" for name in self._picture_names() if (folder / name).is_dir()}
+        for name, video in pictures.items():
+            self._write_picture_video(folder / video, folder / name, frames)
+        self._pictures[track.person] = {name: f"{folder.name}/{video}" for name, video in pictures.items()}
         if "json" in self.save:
             record = {
                 "input": self.name,
@@ -259,7 +261,7 @@ class Clip:
                 "mean_score": _mean(track.faces["score"]),
             }
             if pictures:
-                record["pictures"] = {name: path.name for name, path in pictures.items()}
+                record["pictures"] = pictures
             write_json(folder / "face.json", record)
         shelf.remove()
 
@@ -317,7 +319,7 @@ class Clip:
 
     def _write_picture_video(self, path: Path, folder: Path, frames: np.ndarray) -> None:
         """The pictures of one person's frames as a video, black where there is none."""
-        if path.exists() or not folder.is_dir():  # made by a run that was stopped a little later; never drawn
+        if path.exists():  # made by a run that was stopped a little later
             return
         files = (folder / f"{index:06d}.png" for index in frames["index"].tolist())
         shape = read_image(next(iter(sorted(folder.glob("*.png"))))).shape
@@ -355,8 +357,8 @@ class Clip:
             del record[key]
         posed = "head_pose" in chunk
         record["head_angles"] = to_jsonable(head_angles(chunk["head_pose"][row])) if posed else None
-        if self._picture_names():
-            record["pictures"] = {name: f"face{person}/{name}.mp4" for name in self._picture_names()}
+        if self._pictures.get(person):
+            record["pictures"] = self._pictures[person]
         return record
 
 

@@ -180,7 +180,7 @@ def check_detail(frame: Frame, settings: Settings, save: tuple[str, ...]) -> Non
     Raises:
         UsageError: the user asks for detail by name, and the model gives none.
     """
-    if "detail" in save and not settings.save_all and frame.reconstruction.detail is None:
+    if "detail" in save and "detail" not in settings.implied and frame.reconstruction.detail is None:
         raise UsageError(f"the model {settings.model} has no detail to save (or not with these options)")
 
 

@@ -66,6 +66,8 @@ class Settings:
         photo: the photograph or video that codes from a file belong on.
         batch_size: faces a batch; 0 leaves it to the model.
         workers: detecting threads; None means one a core.
+
+    `implied` are the words of `save` that came by ``all`` or ``pictures``: what a model can't give is left out.
     """
 
     model: str | None = None
@@ -87,7 +89,7 @@ class Settings:
     photo: str | None = None
     batch_size: int = 0
     workers: int | None = None
-    save_all: bool = field(default=False, init=False)
+    implied: frozenset[str] = field(default=frozenset(), init=False)
 
     def __post_init__(self):
         for name in ("save", "hold"):
@@ -118,14 +120,13 @@ class Settings:
         if taken:
             raise PluginError(f"plugin {plugin.name} has a picture {taken[0]!r}, which is a word of facecli's own")
         layout = None if self.layout is None else _layout(plugin, self.layout)
-        words = set(self.save)
         chosen = replace(
             self,
             model=plugin.name,
             options=converted_options(plugin, self.options),
             save=_spelled_out(plugin, self.save) if layout is None else _words_of(layout, self.layout, self.save),
         )
-        object.__setattr__(chosen, "save_all", self.save_all or (ALL in words and "detail" not in words))
+        object.__setattr__(chosen, "implied", self.implied or frozenset(chosen.save) - set(self.save))
         return chosen
 
     def with_model(self, name: str) -> Settings:

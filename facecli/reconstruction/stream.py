@@ -114,6 +114,7 @@ class FaceStream:
             raise UsageError(f"the model {self.plugin.name} can't take a whole picture for its crop: no --no-crop")
         self.layout: Layout | None = self._new_layout()
         self.batch_size = max(settings.batch_size or self.model.batch_size, 1)
+        self._drawable = self.settings.pictures
         self._rigged = rigged and "glb" in self.settings.saves(video=False)
         self._model_lock = threading.RLock()
         self._lock = threading.Condition()
@@ -276,7 +277,7 @@ class FaceStream:
             frame.reconstruction = part
             if frame.given == "codes":
                 _complete_boxes(frame)
-        if self.settings.pictures:
+        if self._drawable:
             self._draw(frames, codes, decoded)
         photographs = [frame for frame in frames if frame.index is None]
         if photographs and self._rigged and self._rig is not None:
@@ -292,18 +293,38 @@ class FaceStream:
             frame.rig, frame.neutral = self._rig, part.vertices
 
     def _draw(self, frames: list[Frame], codes: Codes, decoded: Reconstruction) -> None:
-        names = self.settings.pictures
         crops = [crop for frame in frames for crop in frame.crops] or None
-        drawn = [(self.model.draw(names, crops, codes, decoded), "pictures")]
+        drawn = [(self._drawn(crops, codes, decoded), "pictures")]
         if self.settings.in_photo:
             photos = [frame.image for frame in frames for _ in frame.faces]
-            drawn.append((self.model.draw(names, crops, codes, decoded, photos=photos), "in_photo"))
+            drawn.append((self._drawn(crops, codes, decoded, photos=photos), "in_photo"))
         for pictures, attribute in drawn:
             for name, of_faces in pictures.items():
                 if len(of_faces) != len(codes):
                     raise ValueError(f"{len(of_faces)} pictures {name!r} of {len(codes)} faces")
                 for frame, part in _shares(frames, _List(of_faces)):
                     getattr(frame, attribute)[name] = part
+
+    def _drawn(self, *given: Any, **photos: Any) -> dict[str, list[np.ndarray]]:
+        """The model's pictures; without those that it can't make and the user didn't ask for by name.
+
+        Raises:
+            UsageError: it can't make one that was.
+        """
+        try:
+            return self.model.draw(self._drawable, *given, **photos)
+        except UsageError:
+            if not self.settings.implied & set(self._drawable):
+                raise
+        drawn: dict[str, list[np.ndarray]] = {}
+        for name in self._drawable:
+            try:
+                drawn |= self.model.draw((name,), *given, **photos)
+            except UsageError:
+                if name not in self.settings.implied:
+                    raise
+                self._drawable = tuple(word for word in self._drawable if word != name)
+        return drawn
 
 
 def _complete_boxes(frame: Frame) -> None:
