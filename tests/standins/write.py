@@ -132,8 +132,9 @@ def emoca_state() -> dict[str, torch.Tensor]:
         if key.startswith(networks):
             state[key] = value * 1.3 if value.ndim == 4 and ".encoder." in key else value
     for name in networks[:3]:
-        state[f"{name}layers.2.weight"] *= 0.3
+        state[f"{name}layers.2.weight"] *= 0.1
     state["deca.E_flame.layers.2.weight"][200:236] *= 0.1
+    state["deca.E_flame.layers.2.weight"][206:209] *= 0.2
     state["deca.E_flame.layers.2.bias"][206:209] = torch.tensor([8.0, 0.0, 0.0])
     state["deca.E_flame.layers.2.bias"][209:212] = 3.0
     return state
