@@ -1,4 +1,7 @@
-"""Binary glTF (GLB): one textured face. glTF wants metres, y up, the front towards +z, as the head frame has it."""
+"""Binary glTF (GLB): one textured face, with its wrinkles and blend shapes.
+
+glTF wants metres, y up, the front towards +z, as the head frame has it.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,6 @@ _COMPONENTS = {
     np.dtype(np.float32): gltf.FLOAT,
 }
 _SHAPES = {1: gltf.SCALAR, 2: gltf.VEC2, 3: gltf.VEC3, 4: gltf.VEC4}
-
-
 _GREY = 0.456  # linear light of sRGB 180: under a viewer's lights, white would show no shape
 
 

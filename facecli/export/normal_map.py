@@ -28,7 +28,7 @@ def normal_map(mesh: TriangleMesh, normals: np.ndarray, *, size: int | None = No
         mesh: the coarse mesh, with a UV layout.
         normals: [S, S, 3] of the detailed surface, in the frame of the mesh's vertices, in its UV layout (row 0 is
             v = 1); zero where they aren't known: there the map is flat.
-        size: T; None: S, or 2 S where that is below :data:`LEAST_SIZE`.
+        size: T; None: :data:`LEAST_SIZE`, or S where that is larger, or 2 S where that is smaller.
 
     The map goes on beyond the borders of the layout, so that smaller versions of it show no seams.
     """
