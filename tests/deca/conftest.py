@@ -66,8 +66,14 @@ def flame(deca) -> Flame:
 
 
 @pytest.fixture(scope="session")
-def albedo() -> FlameAlbedo:
-    mean, components = toy_albedo(50)
+def albedo_arrays() -> tuple[np.ndarray, np.ndarray]:
+    """What the albedo files hold: means and 50 components."""
+    return toy_albedo(50)
+
+
+@pytest.fixture(scope="session")
+def albedo(albedo_arrays) -> FlameAlbedo:
+    mean, components = albedo_arrays
     maps = [
         np.ascontiguousarray(values.reshape(512, 512, 3, -1)[::2, ::2, ::-1].transpose(3, 2, 0, 1))
         for values in (mean, components)

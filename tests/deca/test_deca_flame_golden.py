@@ -11,7 +11,6 @@ from facecli.geometry.normals import vertex_normals
 from facecli.geometry.rotations import axis_angle_to_matrix, euler_to_axis_angle, euler_to_matrix
 from facecli.morphable.flame_landmarks import contour_row
 from facecli.morphable.flame_texture import read_albedo
-from standins.deca import toy_albedo
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +78,8 @@ def test_euler_angles_turn_one_after_the_other():
 
 
 @pytest.mark.parametrize("kind", ["bfm", "flame"])
-def test_albedo_files(golden, tmp_path, kind):
-    mean, components = toy_albedo(50)
+def test_albedo_files(golden, tmp_path, albedo_arrays, kind):
+    mean, components = albedo_arrays
     path = tmp_path / "albedo.npz"
     if kind == "bfm":
         np.savez(path, MU=mean, PC=components)
