@@ -177,3 +177,54 @@ def test_albedo_of_something_else_is_one_line(tmp_path):
         with pytest.raises(InputError, match=rf"{name}\.npz: ") as caught:
             convert_bfm_albedo(tmp_path / f"{name}.npz", tmp_path / "made.npz")
         assert "\n" not in str(caught.value) and not (tmp_path / "made.npz").exists()
+
+
+# ------------------------------------------------------------------------------------------------ EMOCA's folders
+
+
+def test_emoca_keeps_its_networks_and_drops_what_training_left(known, tmp_path):
+    import torch
+
+    from facecli_emoca.checkpoint import network_state, read_checkpoint
+    from facecli_emoca.files import EMOCA_V2_LR_MSE
+    from standins.write import EMOCA_CFG, save_lightning
+
+    known(EMOCA_V2_LR_MSE)
+    networks = {f"deca.{name}.layers.0.weight": torch.rand(64, 64) for name in ("E_flame", "E_expression", "E_detail")}
+    rest = {"deca.flame.shapedirs": torch.rand(64, 64), "emonet_loss.fc.weight": torch.rand(64, 64)}
+    folder = tmp_path / "work" / "assets" / "EMOCA" / "models" / "EMOCA_v2_lr_mse_20"
+    path = "detail/checkpoints/deca-epoch=03-val_loss/dataloader_idx_0=3.25.ckpt"
+    (folder / path).parent.mkdir(parents=True)
+    (folder / "cfg.yaml").write_text(EMOCA_CFG)
+    content = {"state_dict": networks | rest, "optimizer_states": [{"state": {0: torch.rand(400, 400)}}]}
+    save_lightning(content, folder / path)
+    assert convert.original(EMOCA_V2_LR_MSE) == folder
+
+    result = CliRunner().invoke(app, ["convert", "emoca_v2_lr_mse_20", "--to", str(tmp_path / "work" / "assets")])
+    assert result.exit_code == 0 and not result.stderr, result.output
+    made = tmp_path / "work" / "assets" / "EMOCA_v2_lr_mse_20_networks"
+    assert result.stdout == f"{made}\n" and store.require(EMOCA_V2_LR_MSE) == made
+    assert (made / "cfg.yaml").read_text() == EMOCA_CFG
+    assert (made / path).stat().st_size < 0.2 * (folder / path).stat().st_size
+    kept = torch.load(made / path, weights_only=True)["state_dict"]
+    assert set(kept) == set(networks) and all(torch.equal(kept[key], networks[key]) for key in networks)
+    before, after = (network_state(read_checkpoint(where / path)) for where in (folder, made))
+    assert set(before) == set(after)
+    taken = [item for item in importing.import_path(made, tmp_path / "again") if isinstance(item, importing.Imported)]
+    assert [item.path.name for item in taken] == ["EMOCA_v2_lr_mse_20_networks"]
+
+
+def test_emoca_without_networks_is_one_line(known, tmp_path):
+    import torch
+
+    from facecli_emoca.files import EMOCA_V1
+
+    known(EMOCA_V1)
+    folder = places.data_folder() / "EMOCA"
+    folder.mkdir(parents=True)
+    (folder / "cfg.yaml").write_text("detail: {model: {deca_class: ExpDECA}}")
+    torch.save({"state_dict": {"smirk_encoder.x": torch.zeros(3)}}, folder / "a.ckpt")
+    places.rescan()
+    with pytest.raises(InputError, match=r"a\.ckpt: "):
+        convert.convert(EMOCA_V1)
+    assert {path.name for path in places.data_folder().iterdir()} == {"EMOCA"}
