@@ -303,6 +303,9 @@ class Reconstructor(Protocol):
     # steady(codes) -> Codes, unsteady(codes) -> Codes
     #     Codes that depend on the crop (a camera) in terms of the photograph, and back. Crops jump about from frame to
     #     frame, and such codes with them: only steady ones can be smoothed. `code_unit` is then asked of these.
+    # faces_beside(path) -> list[Face] | None
+    #     Faces that files beside the photograph `path` tell of; None: the landmarker finds them. Called from several
+    #     threads at once.
     # whole_picture(image, face) -> Crop
     #     `--no-crop`: the photograph is the model's crop already. `face` has landmarks only if one was found in it.
     # draw(names, crops, codes, reconstruction, photos=None) -> dict[str, list[np.ndarray]]

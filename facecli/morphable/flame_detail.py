@@ -94,13 +94,13 @@ class FlameDetail(nn.Module):
 
 
 class LazyDetail(Detail):
-    """A :class:`Detail` whose parts are made when they are looked at: few results need all, and they cost more than
-    the rest of a face's decoding.
+    """A :class:`Detail` whose parts are made when they are looked at, face by face, and kept: few results need all of
+    them, and they cost more than the rest of a face's decoding.
 
     Args:
         surface: of the model.
         vertices: [B, V, 3] in the head frame, millimetres.
-        decoder: `latent` [B, N] -> offsets [B, 1, S, S], metres.
+        decoder: `latent` [1, N] -> offsets [1, 1, S, S], metres.
     """
 
     def __init__(
@@ -110,35 +110,32 @@ class LazyDetail(Detail):
         decoder: Callable[[torch.Tensor], torch.Tensor],
         latent: torch.Tensor,
     ):
-        self._surface, self._decoder = surface, decoder
-        self._head, self._latent = vertices, latent
+        self._surface = surface
+        pairs = zip(vertices.split(1), latent.split(1), strict=True)
+        self._faces = [_Wrinkles(surface, head, decoder, numbers) for head, numbers in pairs]
 
     def select(self, index: slice) -> LazyDetail:
-        return LazyDetail(self._surface, self._head[index], self._decoder, self._latent[index])
+        """The faces `index`; what was made of them already is made for both."""
+        part = object.__new__(LazyDetail)
+        part._surface, part._faces = self._surface, self._faces[index]
+        return part
 
-    @functools.cached_property
-    @torch.inference_mode()
+    @property
     def offsets(self) -> torch.Tensor:
         """[B, 1, S, S] the network's displacement, metres."""
-        return self._decoder(self._latent)
+        return self._all("offsets")
 
-    @functools.cached_property
-    @torch.inference_mode()
+    @property
     def displacement(self) -> torch.Tensor:
-        return self._surface.masked(self.offsets) * _MM
+        return self._all("displacement")
 
-    @functools.cached_property
-    @torch.inference_mode()
+    @property
     def normals(self) -> torch.Tensor:
-        metres = self._head / _MM
-        return self._surface.tidy_normals(self.offsets, metres, vertex_normals(metres, self._surface.triangles))
+        return self._all("normals")
 
-    @functools.cached_property
-    @torch.inference_mode()
+    @property
     def vertices(self) -> torch.Tensor:
-        metres = self._head / _MM
-        normals = vertex_normals(metres, self._surface.triangles)
-        return self._surface.dense(metres, normals, self._surface.displacement_map(self.offsets)) * _MM
+        return self._all("vertices")
 
     @property
     def triangles(self) -> torch.Tensor:
@@ -147,6 +144,40 @@ class LazyDetail(Detail):
     @property
     def uv(self) -> torch.Tensor:
         return self._surface.dense.uv
+
+    def _all(self, name: str) -> torch.Tensor:
+        with torch.inference_mode():
+            parts = [getattr(face, name) for face in self._faces]
+            return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+class _Wrinkles:
+    """One face's parts of a :class:`LazyDetail`, [1, ...] each."""
+
+    def __init__(self, surface: FlameDetail, head: torch.Tensor, decoder: Callable, latent: torch.Tensor):
+        self._surface, self._decoder, self._latent = surface, decoder, latent
+        self._head = head
+
+    @functools.cached_property
+    def _metres(self) -> tuple[torch.Tensor, torch.Tensor]:
+        metres = self._head / _MM
+        return metres, vertex_normals(metres, self._surface.triangles)
+
+    @functools.cached_property
+    def offsets(self) -> torch.Tensor:
+        return self._decoder(self._latent)
+
+    @functools.cached_property
+    def displacement(self) -> torch.Tensor:
+        return self._surface.masked(self.offsets) * _MM
+
+    @functools.cached_property
+    def normals(self) -> torch.Tensor:
+        return self._surface.tidy_normals(self.offsets, *self._metres)
+
+    @functools.cached_property
+    def vertices(self) -> torch.Tensor:
+        return self._surface.dense(*self._metres, self._surface.displacement_map(self.offsets)) * _MM
 
 
 def read_uv_mask(path: str | Path, size: int = 256) -> torch.Tensor:

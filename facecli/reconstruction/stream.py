@@ -201,7 +201,8 @@ class FaceStream:
         return frame
 
     def _faces(self, frame: Frame) -> list[Face]:
-        faces = self._detected(frame.image)
+        told = self.model.faces_beside(frame.path) if frame.path and hasattr(self.model, "faces_beside") else None
+        faces = self._detected(frame.image) if told is None else told
         if not self.settings.crop:  # the picture is one face's, whether it is recognised in it or not
             return largest_first(faces, "largest") or [_everywhere(frame.image)]
         # Of a video's faces those of the same people are kept, which only the mixer can tell.

@@ -34,7 +34,7 @@ def draw(face: DecodedFace, names: Sequence[str], photo: np.ndarray | None = Non
         names: among the constants above.
         photo: RGB uint8 [H, W, 3] to draw on; None for pictures of the crop's size.
 
-    Pictures that need the crop are left out where there is none.
+    Pictures that need the crop are left out where there is none, and with a photograph those that aren't on it.
 
     Raises:
         UsageError: a picture needs what an option left out.
@@ -45,7 +45,7 @@ def draw(face: DecodedFace, names: Sequence[str], photo: np.ndarray | None = Non
     for name in names:
         if name in LANDMARK_PICTURES:
             picture = _landmark_picture(face, name, photo)
-        elif name in MAPS:
+        elif name in MAPS and photo is None:
             picture = _map(face, name)
         else:
             continue

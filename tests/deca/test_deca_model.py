@@ -75,6 +75,7 @@ def test_wrinkles_are_made_when_looked_at(deca, codes):
         one = detail.select(slice(1, 2))
         assert not calls and one.displacement.shape == (1, 1, 256, 256) and len(calls) == 1
         assert one.normals.shape == (1, 3, 256, 256) and len(calls) == 1
+        assert torch.equal(detail.normals[1:2], one.normals) and len(calls) == 3  # what there is is not made again
     finally:
         hook.remove()
 
@@ -162,7 +163,8 @@ def test_every_picture_of_the_description_is_drawn(with_rules, crops, codes):
     assert {size for name, size in sizes.items() if name not in pictures.MAPS} == {(224, 224, 3)}
     assert {sizes[name] for name in pictures.MAPS} == {(256, 256, 3)}
     on_photo = model.draw(names, crops, codes, found, photos)
-    assert all(on_photo[name][2].shape == (*PHOTO, 3) for name in names if name not in pictures.MAPS)
+    assert set(names) - set(on_photo) == set(pictures.MAPS)
+    assert all(made[2].shape == (*PHOTO, 3) for made in on_photo.values())
     assert all(picture.dtype == np.uint8 for made in on_photo.values() for picture in made)
     without = model.draw(names, None, codes, found)
     assert set(names) - set(without) == {"landmarks2d", "landmarks3d", "uv_texture"}
