@@ -63,7 +63,7 @@ def test_training_checkpoints_and_parts(folder, tmp_path):
 
 
 def test_missing(folder):
-    with pytest.raises(MissingAssetError, match="deca_model.tar is missing: .*facecli assets get deca"):
+    with pytest.raises(MissingAssetError, match=r"deca_model\.tar is missing: .*facecli assets get deca"):
         load_networks()
 
 
