@@ -40,8 +40,7 @@ class SmirkLayout:
 
     def video_name(self, source: str) -> str:
         """All up to the first dot, as the demo has it."""
-        name = PurePath(source).name
-        return f"{name.split('.')[0] or PurePath(name).stem}.mp4"
+        return f"{PurePath(source).name.lstrip('.').split('.')[0]}.mp4"
 
     def video_frame(self, photo: np.ndarray, views: Sequence[FaceView]) -> np.ndarray:
         """The strip; black where there is no face, or a file of codes instead of a picture."""

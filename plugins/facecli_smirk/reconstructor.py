@@ -7,11 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from facecli.assets.store import require_all
 from facecli.codes import Codes
 from facecli.detect.face import Face
 from facecli.morphable import flame_head
-from facecli.morphable.flame_head import FlameHead
+from facecli.morphable.flame_head import FlameHead, needed_files
 from facecli.plugin import Crop, Reconstruction, Rig
+from facecli_smirk import files
 from facecli_smirk.crops import face_crop, whole_crop
 from facecli_smirk.pictures import SmirkPictures
 from facecli_smirk.weights import load_encoder
@@ -58,6 +60,8 @@ class SmirkReconstructor:
         mask_ratio: float = 0.05,
         seed: int = 0,
     ):
+        own = () if checkpoint else (files.SMIRK,)
+        require_all((*own, *needed_files(flame, eyelids=True, mediapipe=True)))  # all that is missing is told at once
         self.device = torch.device(device)
         self.head = FlameHead(self.device, edition=flame, eyelids=True, mediapipe=True)
         self.encoder = load_encoder(self.device, path=checkpoint)
