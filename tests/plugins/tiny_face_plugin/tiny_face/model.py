@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 import torch
 
 from facecli.codes import Codes
-from facecli.crop import warp_bilinear
+from facecli.crop import transform_points, warp_bilinear
 from facecli.detect.face import Face
 from facecli.plugin import Crop, Reconstruction
 
@@ -27,19 +28,26 @@ class TinyReconstructor:
     constants = ("identity",)
     batch_size = 8
 
-    def __init__(self, device: str = "cpu"):
-        self.device = torch.device(device)
+    def __init__(self, device: str = "cpu", margin: float = MARGIN, depth: str = "round"):
+        self.device, self.margin, self.depth = torch.device(device), margin, 1.0 if depth == "round" else 0.5
         sphere, triangles, uv = _unit_sphere(24, 16)
         self._sphere, self._triangles, self._uv = (part.to(self.device) for part in (sphere, triangles, uv))
 
     def crop(self, image: np.ndarray, face: Face) -> Crop:
         """A square around the box; pixel centres are at integers, so the crop's outer edge is at -0.5."""
         x0, y0, x1, y1 = face.box
-        scale = CROP_SIZE / (MARGIN * max(x1 - x0, y1 - y0))
+        scale = CROP_SIZE / (self.margin * max(x1 - x0, y1 - y0))
         middle = (CROP_SIZE - 1) / 2
         warp = np.array(
             [[scale, 0, middle - scale * (x0 + x1) / 2], [0, scale, middle - scale * (y0 + y1) / 2], [0, 0, 1]]
         )
+        pixels = warp_bilinear(image, np.linalg.inv(warp), (CROP_SIZE, CROP_SIZE)).astype(np.float32) / 255
+        return Crop(face, pixels.transpose(2, 0, 1), warp, image.shape[:2])
+
+    def whole_picture(self, image: np.ndarray, face: Face) -> Crop:
+        """`--no-crop`: the picture is scaled to the crop, whatever its shape. `face` may have no landmarks."""
+        height, width = image.shape[:2]
+        warp = np.diag([(CROP_SIZE - 1) / max(width - 1, 1), (CROP_SIZE - 1) / max(height - 1, 1), 1.0])
         pixels = warp_bilinear(image, np.linalg.inv(warp), (CROP_SIZE, CROP_SIZE)).astype(np.float32) / 255
         return Crop(face, pixels.transpose(2, 0, 1), warp, image.shape[:2])
 
@@ -65,7 +73,7 @@ class TinyReconstructor:
     def decode(self, codes: Codes) -> Reconstruction:
         """From codes alone: they may come from a file, or be mixed of several faces."""
         ratio, camera = codes["identity"], codes["camera"]
-        half = HEAD_WIDTH_MM / 2 * torch.cat([torch.ones_like(ratio), ratio, torch.ones_like(ratio)], 1)
+        half = HEAD_WIDTH_MM / 2 * torch.cat([torch.ones_like(ratio), ratio, self.depth * torch.ones_like(ratio)], 1)
         vertices = self._sphere * half[:, None]
         in_crop = vertices * camera[:, None, :1] * vertices.new_tensor([1.0, -1.0, -1.0])  # y down, depth away from us
         in_crop[..., :2] += camera[:, None, 1:]
@@ -83,6 +91,54 @@ class TinyReconstructor:
             texture=codes["texture"][:, :, None, None].expand(-1, 3, 16, 16),
             metres_per_unit=0.001,
         )
+
+    # --- what a model may have beside that --------------------------------------------------------------------------
+
+    def draw(
+        self,
+        names: Sequence[str],
+        crops: Sequence[Crop] | None,
+        codes: Codes,
+        reconstruction: Reconstruction,
+        photos: Sequence[np.ndarray] | None = None,
+    ) -> dict[str, list[np.ndarray]]:
+        """The pictures of the description, at the crop's size or that of the photographs."""
+        sizes = [photo.shape[:2] for photo in photos] if photos else [(CROP_SIZE, CROP_SIZE)] * len(codes)
+        to_crop = codes["warp"].double().numpy(force=True)
+        points = reconstruction.projected[..., :2].double().numpy(force=True)
+        colors = (codes["texture"] * 255).round().clamp(0, 255).numpy(force=True)
+        outlines = [
+            _outline(xy if photos else transform_points(warp, xy), color, size)
+            for xy, warp, color, size in zip(points, to_crop, colors, sizes, strict=True)
+        ]
+        drawn = {"outline": outlines}
+        if crops is not None:  # codes from a file have none
+            seen = [(crop.image.transpose(1, 2, 0) * 255).round().astype(np.uint8) for crop in crops]
+            pairs = zip(photos or seen, outlines, strict=True)
+            drawn["beside"] = [np.concatenate(pair, axis=1) for pair in pairs]
+        return {name: drawn[name] for name in names if name in drawn}
+
+    @staticmethod
+    def steady(codes: Codes) -> Codes:
+        """The camera in pixels of the photograph: millimetres don't jump when the crop does."""
+        to_photo = torch.linalg.inv(codes["warp"])
+        scale, middle = codes["camera"][:, :1], codes["camera"][:, 1:]
+        moved = (to_photo[:, :2, :2] @ middle[..., None])[..., 0] + to_photo[:, :2, 2]
+        return codes.replace(camera=torch.cat([scale * to_photo[:, :1, 0], moved], 1))
+
+    @staticmethod
+    def unsteady(codes: Codes) -> Codes:
+        """The way back."""
+        warp = codes["warp"]
+        moved = (warp[:, :2, :2] @ codes["camera"][:, 1:, None])[..., 0] + warp[:, :2, 2]
+        return codes.replace(camera=torch.cat([codes["camera"][:, :1] * warp[:, :1, 0], moved], 1))
+
+
+def _outline(points: np.ndarray, color: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The hull of `points` [V, 2] filled with `color`, on black."""
+    picture = np.zeros((*size, 3), np.uint8)
+    hull = cv2.convexHull(points.round().astype(np.int32))
+    return cv2.fillConvexPoly(picture, hull, color.tolist())
 
 
 def _unit_sphere(columns: int, rows: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -1,0 +1,109 @@
+"""The example plugin `tiny` and a landmarker of drawn faces, for tests of what all models share: quick, and exact.
+
+Faces are ellipses of strong red on a dull background; the landmarker `blobs` finds them. Run as a program, this is
+`facecli` with both.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+TINY = Path(__file__).parents[1] / "plugins/tiny_face_plugin"
+
+Ellipse = tuple[float, float, float, float]
+"""Centre x, y and half axes, in pixels."""
+
+
+class BlobLandmarker:
+    """Keeps the protocol `facecli.plugin.Landmarker`: a face for each red blob."""
+
+    point_set = "five"
+    calls = 0
+
+    def __init__(self, confidence: float = 0.5, max_faces: int | None = None, device: str = "cpu"):
+        self.confidence = confidence
+
+    def detect(self, images: Sequence[np.ndarray]) -> list[list]:
+        type(self).calls += len(images)
+        return [self._faces(image) for image in images]
+
+    def _faces(self, image: np.ndarray) -> list:
+        import cv2
+
+        from facecli.detect.face import Face
+
+        red = (image[..., 0] > 150) & (image[..., 2] < 100)
+        count, _, stats, _ = cv2.connectedComponentsWithStats(red.astype(np.uint8))
+        faces = []
+        for x, y, width, height, area in stats[1:count]:
+            if area < 100:
+                continue
+            box = np.array([x, y, x + width - 1, y + height - 1], float)
+            places = np.array([(0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.35, 0.8), (0.65, 0.8)])
+            faces.append(Face(box, 0.9, box[:2] + places * (box[2:] - box[:2]), "five"))
+        return faces
+
+    def close(self) -> None:
+        pass
+
+
+def plugins() -> dict:
+    """The two descriptions by name."""
+    if str(TINY) not in sys.path:
+        sys.path.insert(0, str(TINY))
+    from tiny_face import plugin as tiny
+
+    from facecli.plugin import Plugin
+
+    blobs = Plugin(
+        "blobs", "drawn faces", "Apache-2.0", "none needed", landmarkers={"blobs": f"{__name__}:BlobLandmarker"}
+    )
+    return {"tiny": tiny, "blobs": blobs}
+
+
+def picture(faces: Sequence[Ellipse], size: tuple[int, int] = (160, 120), colors: Sequence = ()) -> np.ndarray:
+    """RGB uint8 [H, W, 3] of (width, height) `size` with the `faces`; `colors` of theirs, strong red if not said."""
+    import cv2
+
+    image = np.full((size[1], size[0], 3), (70, 90, 110), np.uint8)
+    for number, (x, y, a, b) in enumerate(faces):
+        color = colors[number] if number < len(colors) else (220, 90, 60)
+        ends = (round(x * 16), round(y * 16)), (round(a * 16), round(b * 16))
+        cv2.ellipse(image, *ends, 0, 0, 360, color, -1, cv2.LINE_8, 4)
+    return image
+
+
+def write_clip(
+    path: Path,
+    frames: int,
+    faces: Callable[[int], Sequence[Ellipse]],
+    size: tuple[int, int] = (160, 120),
+    fps: int = 25,
+) -> Path:
+    """A video of drawn faces: `faces(number)` of each frame."""
+    from facecli.io.video import VideoWriter
+
+    with VideoWriter(path, size, None, fps=fps) as writer:
+        for number in range(frames):
+            writer.write(picture(faces(number), size))
+    return path
+
+
+def install() -> None:
+    """Makes both plugins known to this process."""
+    from facecli import registry
+
+    known = registry.plugins() | plugins()
+    registry.plugins = lambda: known
+
+
+if __name__ == "__main__":
+    from facecli.cli.main import main
+
+    sys.modules["standins.tiny"] = sys.modules[__name__]
+    install()
+    main()
