@@ -201,10 +201,11 @@ def _stretches(times: np.ndarray, window: float, order: int) -> Iterator[tuple[i
     steps = np.diff(times)
     typical = float(np.median(steps)) if len(steps) else 0.0
     cuts = np.flatnonzero(steps > max(window / 2, 2.5 * typical)) + 1
-    wanted = max(round(window / typical) if typical > 0 else 0, order + 3)
+    wanted = max(window / typical if typical > 0 else 0, order + 3)
+    odd = 2 * round((wanted - 1) / 2 - 1e-6) + 1  # the nearest; of two the smaller, whatever the last bits of times say
     for start, stop in zip((0, *cuts.tolist()), (*cuts.tolist(), len(times)), strict=True):
         most = stop - start
-        yield start, stop, min(wanted + (wanted + 1) % 2, most - (most + 1) % 2)
+        yield start, stop, min(odd, most - (most + 1) % 2)
 
 
 def _neighbours(index: np.ndarray, start: int, stop: int, count: int) -> np.ndarray:
