@@ -1,4 +1,4 @@
-"""Networks made ready for inference: the same results to rounding, in half the time on a CPU.
+"""Networks made ready for inference: the same results to rounding, in half to three quarters of the time on a CPU.
 
 Norms are folded into the convolutions before them, weights are laid out channels last, and a network may have a trick
 of its own. Official names are gone afterwards, so it is done after loading, and what is to be trained is left alone.
