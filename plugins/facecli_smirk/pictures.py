@@ -76,7 +76,7 @@ class SmirkPictures:
         Args:
             names: of the pictures wanted.
             crops: None where there is no photograph; then there is a rendering only.
-            codes: for `warp`.
+            codes: for `warp`, where there are no crops.
             reconstruction: what :class:`facecli.morphable.flame_head.FlameHead` decoded of them.
             photos: photographs [H, W, 3] to whose place and size the pictures are warped back, black around the crop;
                 else pictures are 224 × 224.
@@ -84,11 +84,7 @@ class SmirkPictures:
         panels = self._panels(set(names), crops, reconstruction)
         if photos is None:
             return {name: [_to_uint8(panel) for panel in panels[name]] for name in names if name in panels}
-        if crops is not None:
-            warps = [crop.warp for crop in crops]
-        else:
-            warps = list(codes["warp"].double().numpy(force=True))
-        places = list(zip(warps, (photo.shape[:2] for photo in photos), strict=True))
+        places = list(zip(_warps(crops, codes), (photo.shape[:2] for photo in photos), strict=True))
         return {
             name: [back_in_photo(panel, *place) for panel, place in zip(panels[name], places, strict=True)]
             for name in names
@@ -163,6 +159,15 @@ class SmirkPictures:
         return load_generator(self._triangles.device, path=self._checkpoint)
 
 
+def _warps(crops: Sequence[Crop] | None, codes: Codes) -> list[np.ndarray]:
+    """Photograph -> crop [3, 3] of each face; codes that don't tell belong on a photograph that is the crop."""
+    if crops is not None:
+        return [crop.warp for crop in crops]
+    if "warp" in codes:
+        return list(codes["warp"].double().numpy(force=True))
+    return [np.eye(3)] * len(codes)
+
+
 def back_in_photo(panel: torch.Tensor, warp: np.ndarray, photo_size: tuple[int, int]) -> np.ndarray:
     """A crop-sized picture [3, 224, 224] at its place in the photograph, RGB uint8 [H, W, 3].
 
@@ -187,4 +192,4 @@ def back_in_photo(panel: torch.Tensor, warp: np.ndarray, photo_size: tuple[int, 
 
 def _to_uint8(panel: torch.Tensor) -> np.ndarray:
     """[3, H, W] in 0..1 as [H, W, 3], cut and not rounded, as the official program does it."""
-    return (panel * 255).clamp(0, 255).byte().permute(1, 2, 0).numpy(force=True)
+    return (panel * 255).clamp(0, 255).byte().permute(1, 2, 0).contiguous().numpy(force=True)

@@ -178,7 +178,11 @@ def test_codes_of_the_family_are_decoded_and_drawn(smirk):
     """DECA's have 100 identities and no eyelids; a file may have no place."""
     codes = Codes({"identity": torch.zeros(2, 100), "expression": torch.zeros(2, 50)}, "deca", "flame")
     found = smirk.decode(codes)
-    assert smirk.draw(["rendering"], None, codes, found)["rendering"][1].any()
+    at_crop_size = smirk.draw(["rendering"], None, codes, found)["rendering"][1]
+    assert at_crop_size.any()
+    black = np.zeros((300, 400, 3), np.uint8)
+    in_photo = smirk.draw(["rendering"], None, codes, found, [black, black])["rendering"][1]
+    np.testing.assert_array_equal(in_photo[:224, :224], at_crop_size)
 
 
 def test_another_checkpoint(official, tmp_path):
