@@ -124,3 +124,26 @@ sys.exit(run(["reconstruct", {str(astronaut)!r}, "-o", {str(tmp_path / "out")!r}
     assert len(errors) == 1
     assert "can't be written" in errors[0]
     assert not (tmp_path / "out/astronaut").exists()
+
+
+def test_landmarkers_are_not_closed_at_work(tiny, tmp_path, monkeypatch):
+    """Somebody leaves while detecting is slow: MediaPipe breaks when it is closed in the middle of a picture."""
+    import facecli
+    from facecli.io.images import write_image
+
+    at_work, closed_at_work = set(), []
+
+    def slow(self, images, honest=tiny.BlobLandmarker.detect):
+        at_work.add(id(self))
+        time.sleep(0.05 if not closed_at_work and len(at_work) < 2 else 1.5)
+        found = honest(self, images)
+        at_work.discard(id(self))
+        return found
+
+    monkeypatch.setattr(tiny.BlobLandmarker, "detect", slow)
+    monkeypatch.setattr(tiny.BlobLandmarker, "close", lambda self: closed_at_work.append(id(self) in at_work))
+    for number in range(12):
+        write_image(tmp_path / f"{number}.png", tiny.picture([(60, 50, 20, 26)]))
+    for _ in facecli.reconstruct(tmp_path, "tiny", landmarker="blobs", workers=2):
+        break
+    assert closed_at_work and not any(closed_at_work)

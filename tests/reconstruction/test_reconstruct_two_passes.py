@@ -1,12 +1,8 @@
 """Videos that must be known to their end: held codes, Savitzky-Golay, and runs that are killed in either pass."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +11,8 @@ from scipy.signal import savgol_filter
 import facecli
 from facecli.codes import load_codes
 from facecli.io.video import VideoReader
+from standins import tiny as tiny_plugin
 
-TESTS = Path(__file__).parents[1]
 AWAY = range(15, 28)
 
 
@@ -164,9 +160,7 @@ WORDS = ["--save", "codes,overlay,outline", "--hold", "auto", "--smooth-with", "
 
 @pytest.fixture(scope="module")
 def long_clip(tmp_path_factory):
-    from standins import tiny
-
-    return tiny.write_clip(tmp_path_factory.mktemp("long") / "long.mp4", FRAMES, wobble_long)
+    return tiny_plugin.write_clip(tmp_path_factory.mktemp("long") / "long.mp4", FRAMES, wobble_long)
 
 
 def wobble_long(n):
@@ -182,10 +176,7 @@ def whole(long_clip, tmp_path_factory):
 
 
 def start(clip, out):
-    command = ["reconstruct", str(clip), "--model", "tiny", "--landmarker", "blobs", *WORDS, "-o", str(out)]
-    environment = os.environ | {"PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"}
-    program = [sys.executable, str(TESTS / "standins/tiny.py")]
-    return subprocess.Popen([*program, *command], env=environment, stderr=subprocess.DEVNULL)
+    return tiny_plugin.start("reconstruct", clip, "--model", "tiny", "--landmarker", "blobs", *WORDS, "-o", out)
 
 
 @pytest.mark.parametrize("chunk", ["chunk-00000.npz", "drawn-00000.npz"])

@@ -6,6 +6,8 @@ Faces are ellipses of strong red on a dull background; the landmarker `blobs` fi
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -91,6 +93,13 @@ def write_clip(
         for number in range(frames):
             writer.write(picture(faces(number), size))
     return path
+
+
+def start(*arguments: object) -> subprocess.Popen:
+    """`facecli ARGUMENTS…` with both plugins in a process of its own, to be stopped."""
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, __file__, *map(str, arguments)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def install() -> None:
