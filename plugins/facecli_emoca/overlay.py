@@ -60,18 +60,22 @@ class Panels:
         """The panels for `photo` [H, W, 3]: original, reconstruction, transparent.
 
         Args:
-            pictures, masks, warps: of B faces, see :func:`paste_back`.
+            pictures, masks, warps: of B faces, see :class:`Pasted`.
         """
         behind = np.zeros_like(photo) if self.black_background else photo
+        masks = masks if self.use_mask else [np.ones_like(mask) for mask in masks]
+        faces = [
+            Pasted(picture, mask, warp, photo.shape[:2])
+            for picture, mask, warp in zip(pictures, masks, warps, strict=True)
+        ]
         panels = []
         if self.include_original:
             panels.append(with_squares(photo, warps))
         for wanted, opacity in ((self.include_rec, SOLID), (self.include_transparent, TRANSPARENT)):
             if wanted:
-                panel = behind
-                for picture, mask, warp in zip(pictures, masks, warps, strict=True):
-                    panel = paste_back(panel, picture, mask if self.use_mask else np.ones_like(mask), warp, opacity)
-                panels.append(panel)
+                panels.append(behind.copy())
+                for face in faces:
+                    face.over(panels[-1], opacity)
         return np.concatenate(panels, axis=self.cat_dim)
 
 
@@ -80,26 +84,34 @@ def drawn_head(geometry: np.ndarray) -> np.ndarray:
     return (geometry.astype(np.int64).prod(-1) > VISIBLE_PRODUCT).astype(np.float64)
 
 
-def paste_back(
-    photo: np.ndarray, picture: np.ndarray, mask: np.ndarray, warp: np.ndarray, opacity: int = 255
-) -> np.ndarray:
-    """`photo` with a picture of the crop warped back into it, as EMOCA's video shows it.
+class Pasted:
+    """A picture of a crop, warped back to where it is in a photograph, as EMOCA's video shows it.
 
     Args:
-        photo: uint8 [H, W, 3].
         picture: uint8 [h, w, 3]. mask: [h, w] 0..1.
         warp: [3, 3], photograph -> crop.
-        opacity: where the mask is 1, of 255.
+        photo_size: (H, W).
     """
+
+    def __init__(self, picture: np.ndarray, mask: np.ndarray, warp: np.ndarray, photo_size: tuple[int, int]):
+        x0, y0, x1, y1 = _window(warp, picture.shape[:2], photo_size)
+        size = (max(y1 - y0, 0), max(x1 - x0, 0))
+        self._place = slice(y0, y0 + size[0]), slice(x0, x0 + size[1])
+        self._shown = warp_bicubic(picture, warp, size, (x0, y0)).astype(np.uint8)
+        self._mask = warp_bicubic(mask, warp, size, (x0, y0)).astype(np.float32)[..., None]
+
+    def over(self, photo: np.ndarray, opacity: int = SOLID) -> None:
+        """Laid over `photo` uint8 [H, W, 3], in place, `opacity` of 255 where the mask is 1. In whole numbers, as
+        Pillow's `paste` does it."""
+        alpha = (self._mask * np.float32(opacity)).astype(np.uint8).astype(np.uint16)
+        mixed = photo[self._place] * (255 - alpha) + self._shown * alpha + 128
+        photo[self._place] = (mixed + (mixed >> 8)) >> 8
+
+
+def paste_back(photo: np.ndarray, picture: np.ndarray, mask: np.ndarray, warp: np.ndarray) -> np.ndarray:
+    """`photo` with a :class:`Pasted` picture on it."""
     pasted = photo.copy()
-    x0, y0, x1, y1 = _window(warp, picture.shape[:2], photo.shape[:2])
-    if x0 >= x1 or y0 >= y1:
-        return pasted
-    size, start = (y1 - y0, x1 - x0), (x0, y0)
-    shown = warp_bicubic(picture, warp, size, start).astype(np.uint8).astype(np.float64)
-    alpha = (warp_bicubic(mask, warp, size, start) * opacity).astype(np.uint8)[..., None] / 255.0
-    under = photo[y0:y1, x0:x1]
-    pasted[y0:y1, x0:x1] = np.rint(under * (1 - alpha) + shown * alpha)
+    Pasted(picture, mask, warp, photo.shape[:2]).over(pasted)
     return pasted
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from facecli.crop import square_around, square_warp, warp_bicubic
 from facecli.detect.face import box_of_points
 from facecli.errors import UsageError
-from facecli_emoca.overlay import GREEN, Panels, drawn_head, paste_back
+from facecli_emoca.overlay import GREEN, Panels, Pasted, drawn_head, paste_back
 
 GOLDEN = Path(__file__).parents[1] / "golden/emoca/crop.npz"
 
@@ -40,7 +40,8 @@ def test_a_crop_is_pasted_back_as_golden(golden, pasted, opacity):
     """On black and on white, so that picture and mask are both seen."""
     for background in (0, 255):
         canvas = np.full((512, 512, 3), background, np.uint8)
-        found = paste_back(canvas, *pasted, opacity)
+        found = canvas.copy()
+        Pasted(*pasted, (512, 512)).over(found, opacity)
         alpha = (golden["video_mask_back"] * opacity).astype(np.uint8)[..., None] / 255
         shown = (golden["video_back"] * 255).astype(np.uint8)
         expected = background * (1 - alpha) + shown * alpha
@@ -84,7 +85,9 @@ def test_panels(photo, pasted):
     assert abs(np.ptp(rows) - side) <= 1 and abs(np.ptp(columns) - side) <= 1
     assert (original[rows.min() : rows.min() + 5, columns.min() : columns.max()] == GREEN).all()
     np.testing.assert_array_equal(solid, paste_back(photo, crop, mask, warp))
-    np.testing.assert_array_equal(transparent, paste_back(photo, crop, mask, warp, 196))
+    pasted_on = photo.copy()
+    Pasted(crop, mask, warp, (512, 512)).over(pasted_on, 196)
+    np.testing.assert_array_equal(transparent, pasted_on)
     beside = Panels(cat_dim=1).frame(photo, [crop], [mask], [warp])
     np.testing.assert_array_equal(beside, np.concatenate([original, solid, transparent], 1))
 
