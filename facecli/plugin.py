@@ -314,7 +314,10 @@ class Reconstructor(Protocol):
     #     (one [H, W, 3] a face) the pictures are made at the size of the photographs, else at that of the crop.
     # carry(source, target, neutral) -> Codes
     #     Expression transfer for models whose codes don't keep identity and expression apart: `source` with the
-    #     difference between `target` and `neutral` (the same person, at rest) applied. Batches of equal length.
+    #     difference between `target` and `neutral` (the same person, at rest) applied. Batches of equal length. Where
+    #     `neutral` is None, nobody has seen the target at rest: the model guesses.
+    # resting(codes) -> int
+    #     Of one person's faces the one closest to rest, `carry`'s neutral.
     # rig() -> Rig | None
     #     Blend shapes for exports: see :class:`Rig`.
 

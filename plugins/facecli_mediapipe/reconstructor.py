@@ -31,6 +31,7 @@ from facecli.errors import UsageError
 from facecli.geometry.camera import ASSUMED_VERTICAL_FOV, place_in_front
 from facecli.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from facecli.plugin import Crop, Reconstruction
+from facecli_mediapipe.carry import carry_surfaces, guess_rest, resting
 from facecli_mediapipe.surface import ALL_POINTS, FACE_POINTS, load_surface, similarity_fit
 
 IRIS_DIAMETER_MM = 11.7
@@ -104,6 +105,20 @@ class MediaPipeReconstructor:
         """Of the camera, a hundredth of the face's height in pixels."""
         return 1.5 * float(value[0, 0]) if name == "camera" else None
 
+    def carry(self, source: Codes, target: Codes, neutral: Codes | None) -> Codes:
+        """`source` with the deformation of the target's surface against `neutral`, see :mod:`facecli_mediapipe.carry`.
+
+        Without a `neutral` the target's face at rest is guessed.
+        """
+        theirs = _surfaces(target)
+        rest = np.stack([guess_rest(face) for face in theirs]) if neutral is None else _surfaces(neutral)
+        moved = carry_surfaces(_surfaces(source), theirs, rest)
+        return source.replace(surface=torch.from_numpy(moved).to(source["surface"]))
+
+    def resting(self, codes: Codes) -> int:
+        """The face of `codes`, all of one person, that is closest to rest."""
+        return resting(_surfaces(codes), codes["pose"].double().numpy(force=True))
+
     def decode(self, codes: Codes) -> Reconstruction:
         """Meshes in millimetres, landing on the photograph's landmarks."""
         surface, size, camera = codes["surface"], codes["size"][:, None], codes["camera"]
@@ -130,6 +145,10 @@ class MediaPipeReconstructor:
             metres_per_unit=0.001,
             extras={"irises": (surface * size)[:, FACE_POINTS:]},
         )
+
+
+def _surfaces(codes: Codes) -> np.ndarray:
+    return codes["surface"].double().numpy(force=True)
 
 
 def _rigid_weights(mean: np.ndarray) -> np.ndarray:
