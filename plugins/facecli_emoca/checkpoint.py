@@ -94,7 +94,10 @@ def _any_folder(name: str) -> Path | None:
 
 
 def _has_checkpoint(folder: Path) -> bool:
-    return next(folder.glob(CHECKPOINTS), None) is not None
+    """Whether it is one model's folder; ``assets/EMOCA`` holds those of all models and has the first one's name."""
+    stages = ("detail/checkpoints", "coarse/checkpoints", "checkpoints")
+    below = any(next((folder / stage).glob(CHECKPOINTS), None) for stage in stages)
+    return below or next(folder.glob("*.ckpt"), None) is not None
 
 
 # --- settings --------------------------------------------------------------------------------------------------------

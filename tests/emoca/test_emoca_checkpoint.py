@@ -176,6 +176,12 @@ def test_settings_that_are_refused(cfg, words, tmp_path):
 # --- folders ---------------------------------------------------------------------------------------------------------
 
 
+def test_the_folder_of_all_models_is_not_the_first_model(official):
+    """Of EMOCA/models/EMOCA_v2_lr_mse_20 the outermost is called as version 1 is."""
+    assert (official / "EMOCA").is_dir()
+    refusal(lambda: models.find_model_folder("EMOCA"), "EMOCA is missing", "facecli assets get emoca_v1")
+
+
 def test_the_official_model_is_found_and_loaded(official):
     assert models.available_models() == [DEFAULT_MODEL]
     model = models.load_model(fused=False)
