@@ -78,6 +78,8 @@ class Clip:
         folder: its result folder, begun or resumed when the first frame comes.
         open_film: opens what it is drawn on.
 
+    `notes` are what its records tell further, and `files` name further files (key -> path in the folder).
+
     When it is finished, `problem` says how the file ended if not at its end, `note` what is wrong with its sound.
     """
 
@@ -98,6 +100,8 @@ class Clip:
         self.save = self.settings.saves(video=True)
         self.problem: str | None = None
         self.note: str | None = None
+        self.notes: dict[str, Any] = {}
+        self.files: dict[str, str] = {}
         self.meshes: dict[int, TriangleMesh] = {}
         self._chunks: Chunks | None = None
         self._pictures: dict[int, dict[str, str]] = {}
@@ -146,7 +150,7 @@ class Clip:
 
         The share of triangles that face us counts much: it also falls where a grimace folds the mesh.
         """
-        projected, triangles = projection(frame.reconstruction, number)
+        projected, triangles = projection(frame.reconstruction if frame.own is None else frame.own, number)
         (ax, ay), (bx, by) = (
             projected[triangles[:, corner], :2].T - projected[triangles[:, 0], :2].T for corner in (1, 2)
         )
@@ -262,7 +266,7 @@ class Clip:
             }
             if pictures:
                 record["pictures"] = pictures
-            write_json(folder / "face.json", record)
+            write_json(folder / "face.json", record | self.notes)
         shelf.remove()
 
     def _write_animation(self, path: Path, person: int, track: Spread, times: np.ndarray) -> None:
@@ -356,6 +360,7 @@ class Clip:
         for key in ("photo_size", "head_pose", "landmarks", "camera"):
             del record[key]
         posed = "head_pose" in chunk
+        record |= self.notes | self.files
         record["head_angles"] = to_jsonable(head_angles(chunk["head_pose"][row])) if posed else None
         if self._pictures.get(person):
             record["pictures"] = self._pictures[person]

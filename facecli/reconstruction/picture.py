@@ -234,6 +234,7 @@ def sampled_texture(frame: Frame, number: int, settings: Settings) -> tuple[np.n
         return own.round().byte().numpy(force=True), None
     if reconstruction.uv is None or frame.blank:
         return None
+    reconstruction = reconstruction if frame.own is None else frame.own
     projected, triangles = projection(reconstruction, number)
     uv, uv_triangles = _layout(reconstruction)
     return sample_texture(
@@ -295,22 +296,26 @@ def record_of(frame: Frame, number: int, settings: Settings) -> dict[str, Any]:
     """All that face.json says of one face, without file names."""
     reconstruction, face = frame.reconstruction, frame.faces[number]
     pose = reconstruction.head_pose
-    return face_record(
-        input=frame.name,
-        face=frame.people[number] if frame.people else number,
-        model=settings.model,
-        box=face.box,
-        score=face.score,
-        frame=0 if frame.index is None else frame.index,
-        time=frame.time,
-        photo_size=frame.image.shape[:2],
-        head_pose=None if pose is None else pose[number],
-        landmarks={name: points[number] for name, points in reconstruction.landmarks.items()},
-        camera={
-            name: value[number] if getattr(value, "ndim", 0) else value for name, value in reconstruction.camera.items()
-        },
-        unit="mm" if reconstruction.metres_per_unit == 0.001 else f"{reconstruction.metres_per_unit} m",
-        blendshapes=face.blendshapes,
+    return (
+        face_record(
+            input=frame.name,
+            face=frame.people[number] if frame.people else number,
+            model=settings.model,
+            box=face.box,
+            score=face.score,
+            frame=0 if frame.index is None else frame.index,
+            time=frame.time,
+            photo_size=frame.image.shape[:2],
+            head_pose=None if pose is None else pose[number],
+            landmarks={name: points[number] for name, points in reconstruction.landmarks.items()},
+            camera={
+                name: value[number] if getattr(value, "ndim", 0) else value
+                for name, value in reconstruction.camera.items()
+            },
+            unit="mm" if reconstruction.metres_per_unit == 0.001 else f"{reconstruction.metres_per_unit} m",
+            blendshapes=face.blendshapes,
+        )
+        | frame.notes
     )
 
 

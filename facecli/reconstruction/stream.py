@@ -44,6 +44,9 @@ class Frame:
         codes: the model's codes of these faces; `mixed`: after smoothing, what is decoded.
         pictures, in_photo: the model's own pictures, name -> one [h, w, 3] a face; at the photograph's size, too.
         rig, neutral: blend shapes for a photograph's GLB, and the vertices [B, V, 3] of the faces at rest.
+        own: where `mixed` isn't what the picture shows, but another expression: the faces as it shows them, for their
+            textures.
+        beside: what else the origin wants to draw; `notes` of what its records tell further.
     """
 
     name: str
@@ -68,6 +71,9 @@ class Frame:
     in_photo: dict[str, list[np.ndarray]] = field(default_factory=dict)
     rig: Rig | None = None
     neutral: torch.Tensor | None = None
+    own: Reconstruction | None = None
+    beside: Any = None
+    notes: dict[str, Any] = field(default_factory=dict)
 
     def keep_faces(self, numbers: list[int]) -> None:
         """Goes on with the faces `numbers` alone, in this order. Before decoding."""
@@ -80,7 +86,7 @@ class Frame:
     def drop_faces(self) -> None:
         """Goes on without its faces, which something is wrong with."""
         self.faces, self.crops, self.people, self.appearances = [], [], [], []
-        self.codes = self.mixed = self.reconstruction = None
+        self.codes = self.mixed = self.reconstruction = self.own = None
         self.pictures, self.in_photo = {}, {}
 
 
@@ -135,10 +141,13 @@ class FaceStream:
                 self._spare.append(self._landmarkers[0])
 
     def close(self) -> None:
-        """Waits for what is being detected just now: landmarkers break when they are closed at work."""
+        """Lets nothing new begin and waits for what is being computed just now: landmarkers break when they are closed
+        at work, and torch when the interpreter ends."""
         with self._lock:
             self._closed = True
             self._lock.wait_for(lambda: not self._detecting)
+        with self._model_lock:
+            pass
         for landmarker in self._landmarkers:
             landmarker.close()
 
@@ -250,7 +259,8 @@ class FaceStream:
             return
         try:
             with self._model_lock, torch.inference_mode():
-                work(frames)
+                if not self._closed:
+                    work(frames)
         except FATAL:
             raise
         except Exception as error:

@@ -128,22 +128,28 @@ sys.exit(run(["reconstruct", {str(astronaut)!r}, "-o", {str(tmp_path / "out")!r}
 
 def test_landmarkers_are_not_closed_at_work(tiny, tmp_path, monkeypatch):
     """Somebody leaves while detecting is slow: MediaPipe breaks when it is closed in the middle of a picture."""
-    import facecli
     from facecli.io.images import write_image
+    from facecli.io.sources import expand_sources
+    from facecli.reconstruction.run import reconstruct_files
+    from facecli.reconstruction.settings import Settings
 
-    at_work, closed_at_work = set(), []
+    at_work, was_at_work, calls = set(), [], []
 
     def slow(self, images, honest=tiny.BlobLandmarker.detect):
+        calls.append(self)
         at_work.add(id(self))
-        time.sleep(0.05 if not closed_at_work and len(at_work) < 2 else 1.5)
+        time.sleep(0.01 if len(calls) < 3 else 2.5)
         found = honest(self, images)
         at_work.discard(id(self))
         return found
 
     monkeypatch.setattr(tiny.BlobLandmarker, "detect", slow)
-    monkeypatch.setattr(tiny.BlobLandmarker, "close", lambda self: closed_at_work.append(id(self) in at_work))
-    for number in range(12):
+    monkeypatch.setattr(tiny.BlobLandmarker, "close", lambda self: was_at_work.append(id(self) in at_work))
+    for number in range(6):
         write_image(tmp_path / f"{number}.png", tiny.picture([(60, 50, 20, 26)]))
-    for _ in facecli.reconstruct(tmp_path, "tiny", landmarker="blobs", workers=2):
-        break
-    assert closed_at_work and not any(closed_at_work)
+    settings = Settings(model="tiny", landmarker="blobs", save=("codes",), batch_size=1, workers=2)
+    events = reconstruct_files(expand_sources([tmp_path]), tmp_path / "out", settings)
+    next(events)
+    time.sleep(0.5)  # now the model waits for the next face
+    events.close()
+    assert was_at_work and not any(was_at_work)
