@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,8 @@ import numpy as np
 from facecli.detect.face import Face, box_of_points
 from facecli.detect.formats import read_deca
 from facecli.errors import InputError
+
+_EXPECTED = "rows `x y` of landmarks in pixels are expected"
 
 
 def faces_beside(picture: str | Path) -> list[Face] | None:
@@ -28,13 +29,12 @@ def faces_beside(picture: str | Path) -> list[Face] | None:
 
 
 def _read_rows(path: Path) -> np.ndarray:
-    """Any number of rows `x y …`."""
+    """[N, 2] of any number of rows `x y …`."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of empty files
-            points = np.loadtxt(path, ndmin=2)
-    except (ValueError, OSError) as error:  # UnicodeDecodeError is a ValueError
-        raise InputError(path, "is no text with numbers", "rows `x y` of landmarks in pixels are expected") from error
-    if len(points) < 2 or points.shape[1] < 2 or not np.isfinite(points).all():
-        raise InputError(path, "holds no landmarks", "rows `x y` of landmarks in pixels are expected")
+        lines = path.read_text("utf-8").splitlines()
+        points = np.array([[float(word) for word in line.split()[:2]] for line in lines if line.strip()])
+    except (ValueError, OSError) as error:  # UnicodeDecodeError and ragged rows are a ValueError
+        raise InputError(path, "is no text with numbers", _EXPECTED) from error
+    if len(points) < 2 or points.shape[1:] != (2,) or not np.isfinite(points).all():
+        raise InputError(path, "holds no landmarks", _EXPECTED)
     return points

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
+from facecli.crop import transform_points
 from facecli.errors import UsageError
 from facecli.render.head_view import HeadView, nearness, shape_picture
 from facecli.render.landmark_pictures import draw_landmarks68
@@ -132,9 +133,8 @@ def _landmark_picture(face: DecodedFace, name: str, photo: np.ndarray | None) ->
     if photo is None:
         picture = face.crop.image.transpose(1, 2, 0) * 255
         return _cut(draw_landmarks68(picture, _in_crop(points).numpy(force=True), visible))
-    back = torch.linalg.inv(face.codes["warp"][0].double())
-    places = _in_crop(points).double() @ back[:2, :2].T + back[:2, 2]
-    return draw_landmarks68(photo, places.numpy(force=True), visible)
+    back = np.linalg.inv(face.codes["warp"][0].numpy(force=True).astype(np.float64))
+    return draw_landmarks68(photo, transform_points(back, _in_crop(points).numpy(force=True)), visible)
 
 
 def _in_crop(points: torch.Tensor) -> torch.Tensor:
