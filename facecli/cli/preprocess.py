@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from facecli.cli import console
+from facecli.cli.groups import DefaultGroup
 from facecli.cli.progress import Progress
 from facecli.errors import EXIT_SOME_FAILED, UsageError
 
@@ -20,23 +20,11 @@ if TYPE_CHECKING:
 DEFAULT_COMMAND = "landmarks"
 
 
-SPELLINGS = {"--input_dir": "--input-dir", "--output_dir": "--output-dir"}
-"""Options as research scripts spell them."""
-
-
-class LandmarksByDefault(TyperGroup):
+class LandmarksByDefault(DefaultGroup):
     """A group whose first word may be left out: `facecli preprocess --mediapipe -i IN -o OUT` means landmarks."""
 
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
-        wants_help = args and args[0] in ctx.help_option_names
-        if args and args[0] not in self.commands and not wants_help:
-            args = [DEFAULT_COMMAND, *args]
-        return super().parse_args(ctx, [_respelled(word) for word in args])
-
-
-def _respelled(word: str) -> str:
-    option, equals, value = word.partition("=")
-    return SPELLINGS.get(option, option) + equals + value
+    default = DEFAULT_COMMAND
+    spellings = {"--input_dir": "--input-dir", "--output_dir": "--output-dir"}  # noqa: RUF012
 
 
 app = typer.Typer(

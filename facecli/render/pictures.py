@@ -270,6 +270,16 @@ def render_textured_view(
     return picture
 
 
+def draw_textured(photo: np.ndarray, projected: np.ndarray, mesh: TriangleMesh, *, backend: str = "auto") -> np.ndarray:
+    """The photograph with `mesh` on it, in its own texture, unlit; `projected` [V, 3] is where its vertices land."""
+    picture = photo.copy()
+    window = _smooth_window(projected, mesh.triangles, photo.shape[:2], backend)
+    surface = None if window is None else _surface_colors(mesh, window)
+    if surface is not None:
+        _lay_over(picture, photo, window, _shrunk_layer(window, _colored(window, surface)), 1.0)
+    return picture
+
+
 def _clay_layer(window: Window, projected: np.ndarray, pixels_per_unit: float, color) -> np.ndarray:
     """The mesh in clay of `color`, as :func:`_shrunk_layer` gives it."""
     if not window.compiled:

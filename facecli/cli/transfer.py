@@ -1,0 +1,233 @@
+"""`facecli transfer`: one person's face with the expressions of another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from facecli.cli import console
+from facecli.cli.groups import DefaultGroup
+from facecli.cli.progress import Progress
+from facecli.cli.reconstruct import Tally
+from facecli.errors import EXIT_SOME_FAILED, UsageError
+
+DEFAULT_COMMAND = "expression"
+ANIMATION, ALL = "animation", "all"
+
+
+class ExpressionByDefault(DefaultGroup):
+    """`facecli transfer me.jpg --target actor.mp4` means `facecli transfer expression …`."""
+
+    default = DEFAULT_COMMAND
+
+
+app = typer.Typer(
+    cls=ExpressionByDefault,
+    help="Give faces the expressions of other faces. Without a second word: expression.",
+    no_args_is_help=True,
+)
+
+
+@app.callback()
+def _group() -> None:
+    """Makes a group of the one command."""
+
+
+@app.command(DEFAULT_COMMAND)
+def expression(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE…",
+            help="Whose faces: pictures, videos, folders, globs, codes.npz; - reads a list from standard input.",
+            show_default=False,
+        ),
+    ],
+    target: Annotated[
+        list[str],
+        typer.Option(
+            "--target", "-t", help="Whose expressions, as SOURCE; may be given several times.", show_default=False
+        ),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("facecli-out"),
+    take: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Codes that the target gives: expression, jaw, eyelids, eyes, pose, light, texture, …; "
+            "comma-separated. [default: expression,jaw,eyelids, as far as both have them]",
+            show_default=False,
+        ),
+    ] = None,
+    keep: Annotated[list[str] | None, typer.Option(help="Codes that stay the source's.", show_default=False)] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model", "-m", help="Of the sources. [default: mediapipe; of codes, their own]", show_default=False
+        ),
+    ] = None,
+    target_model: Annotated[
+        str | None,
+        typer.Option(help="Of the targets: another model of the same family. [default: the source's]"),
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", "-O", metavar="NAME=VALUE", help="An option of the model's own."),
+    ] = None,
+    target_option: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="The same of the target's model.")
+    ] = None,
+    neutral: Annotated[
+        str,
+        typer.Option(
+            help="The target at rest, for the model mediapipe: auto (a frame of its video), the number of a frame, "
+            "a picture or codes, or guess."
+        ),
+    ] = "auto",
+    faces: Annotated[str, typer.Option(help="all, largest, or the N largest of each source.")] = "all",
+    target_face: Annotated[
+        str, typer.Option(help="largest, or the number of the face (in a video, the person).")
+    ] = "largest",
+    save: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What to write: as for `facecli reconstruct`, and animation, the row of pictures. "
+            "[default: animation and reconstruct's own]",
+            show_default=False,
+        ),
+    ] = None,
+    gif: Annotated[bool, typer.Option("--gif", help="The row of pictures also as animation.gif.")] = False,
+    teaser: Annotated[
+        bool,
+        typer.Option(
+            "--teaser", help="Only teaser.gif and teaser.mp4: heads that turn, open the mouth, and take expressions."
+        ),
+    ] = False,
+    loop: Annotated[
+        bool, typer.Option("--loop", help="Of two videos a shorter target begins again, instead of ending it.")
+    ] = False,
+    photo: Annotated[
+        Path | None, typer.Option(help="The photograph or video that a source's codes belong on. [default: black]")
+    ] = None,
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Folders with all that is below them.")] = False,
+    smooth: Annotated[bool, typer.Option("--smooth", help="Smooth videos' faces over time (One-Euro).")] = False,
+    smooth_with: Annotated[
+        str | None, typer.Option(help="one-euro or savgol. Implies --smooth.", show_default=False)
+    ] = None,
+    smooth_window: Annotated[float, typer.Option(help="Seconds that savgol's polynomials span.")] = 0.3,
+    hold: Annotated[
+        list[str] | None,
+        typer.Option(help="Codes that a person keeps through a video, as for reconstruct.", show_default=False),
+    ] = None,
+    landmarker: Annotated[str | None, typer.Option(help="Another landmarker than the model's own.")] = None,
+    confidence: Annotated[
+        float | None, typer.Option(help="Least confidence of a detection, 0 to 1. [default: the model's]")
+    ] = None,
+    texture_size: Annotated[
+        int, typer.Option(help="Side of the textures in pixels; 0: by the face's size in the photograph.")
+    ] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    rasterizer: Annotated[str, typer.Option(help="auto, numba, torch, pytorch3d.")] = "auto",
+    batch_size: Annotated[int, typer.Option(help="Faces that the model takes at once; 0: its own choice.")] = 0,
+    workers: Annotated[int | None, typer.Option(help="Detecting threads. [default: one a core]")] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a face on standard output.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Do finished pairs again.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors.")] = False,
+) -> None:
+    """Faces of the sources with the expressions of the targets; every source with every target.
+
+    Identity, texture, light and pose stay the source's. Each pair gets a folder SOURCE/TARGET below the output folder,
+    with a folder a face in it. A target video gives an animation: mp4, and a GLB that plays.
+
+    Example: facecli transfer expression me.jpg --target actor.mp4 -o out --gif
+    """
+    from facecli.reconstruction.settings import Settings, parse_options, split_words
+    from facecli.reenactment.choice import Choice
+
+    words = split_words(save or ())
+    own = tuple(word for word in words if word != ANIMATION)
+    settings = Settings(
+        model=model,
+        options=parse_options(option or []),
+        save=own or (("json",) if words else ()),
+        faces=faces,
+        landmarker=landmarker,
+        confidence=confidence,
+        device=device,
+        rasterizer=rasterizer,
+        texture_size=texture_size,
+        smooth=smooth,
+        smooth_with=smooth_with,
+        smooth_window=smooth_window,
+        hold=tuple(hold or ()),
+        photo=None if photo is None else str(photo),
+        batch_size=batch_size,
+        workers=workers,
+    )
+    choice = Choice(
+        take=tuple(take or ()),
+        keep=tuple(keep or ()),
+        target_model=target_model,
+        target_options=parse_options(target_option or []),
+        target_face=target_face,
+        neutral=neutral,
+        loop=loop,
+        animation=gif or not words or bool({ANIMATION, ALL} & set(words)),
+        gif=gif,
+    )
+    if "-" in sources and "-" in target:
+        raise UsageError("standard input is one list: of the sources or of the targets")
+    found, targets, total = _listed(sources, target, recursive, output)
+    if teaser:
+        from facecli.reenactment.teaser import write_teaser
+
+        events, total = write_teaser(found, targets, output, settings, choice, overwrite=overwrite), None
+    else:
+        from facecli.reenactment.run import transfer_files
+
+        events = transfer_files(found, targets, output, settings, choice, overwrite=overwrite)
+    tally = Tally(json=json)
+    with Progress("pairs", total, quiet) as progress:
+        _run(events, tally, progress)
+    if not quiet:
+        console.say(tally.summary(output).replace("input", "pair", 1) if not teaser else f"teaser in {output}")
+    if tally.failed:
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _listed(sources: list[str], targets: list[str], recursive: bool, output: Path):
+    """The sources, the targets and, unless sources come as a list on standard input, the number of pairs."""
+    from facecli.io.sources import expand_sources
+
+    cast = list(expand_sources(targets, recursive=recursive, exclude=[output]))
+    found = expand_sources(sources, recursive=recursive, exclude=[output])
+    if "-" in sources:
+        return found, cast, None
+    found = list(found)
+    return found, cast, len(found) * len(cast)
+
+
+def _run(events, tally: Tally, progress: Progress) -> None:
+    from facecli.reconstruction.events import FrameDone, InputDone
+    from facecli.reenactment.run import Remark
+
+    try:
+        for event in events:
+            if isinstance(event, FrameDone):
+                progress.frame_done(event.name, event.frame, event.of, event.stage)
+                continue
+            if isinstance(event, Remark):
+                console.warn(f"{event.name}: {event.text}")
+                continue
+            if isinstance(event, InputDone):
+                tally.input_done(event)
+                if event.note:
+                    console.warn(f"{event.name}: {event.note}")
+                if event.problem:
+                    tally.input_failed(event.name, event.problem)
+            else:
+                tally.input_failed(event.name, event.error)
+            progress.input_done()
+    finally:
+        events.close()
