@@ -51,6 +51,8 @@ class MediaPipeLandmarker:
         small_faces: look again with the full-range detector where only small faces, or none, were found.
         api: ``"legacy"``, ``"tasks"`` or ``"auto"``: legacy where it is installed.
         refine: legacy only: attention model with irises; without it there are 468 points.
+        further_confidence: least confidence of all faces but the surest one: for programs that look hard for one face,
+            where a low `confidence` would bring folds of clothes as further ones.
 
     Raises:
         MissingAssetError: the Tasks API is used and its file can't be had.
@@ -66,6 +68,7 @@ class MediaPipeLandmarker:
         small_faces: bool = True,
         api: Literal["auto", "legacy", "tasks"] = "auto",
         refine: bool = True,
+        further_confidence: float = 0.0,
     ):
         _quiet_logging()
         import mediapipe
@@ -81,16 +84,21 @@ class MediaPipeLandmarker:
             self._backend = _Tasks(confidence, limit, track)
             self._wide = None
         self.api = api
+        self._further_confidence = further_confidence
         self.point_set = self._backend.point_set
 
     def detect(self, images: Sequence[np.ndarray]) -> list[list[Face]]:
         """Faces of each picture (RGB uint8 [H, W, 3]; grey, RGBA and 16-bit are converted), in MediaPipe's order."""
-        return [self._detect_one(_rgb8(image)) for image in images]
+        return [self._sure_enough(self._detect_one(_rgb8(image))) for image in images]
 
     def close(self) -> None:
         self._backend.close()
         if self._wide is not None:
             self._wide.close()
+
+    def _sure_enough(self, faces: list[Face]) -> list[Face]:
+        surest = max((face.score for face in faces), default=0.0)
+        return [face for face in faces if face.score >= min(self._further_confidence, surest)]
 
     def _detect_one(self, image: np.ndarray) -> list[Face]:
         faces = self._backend.detect(image)

@@ -46,7 +46,7 @@ class SmirkReconstructor:
 
     family = flame_head.FAMILY
     landmarker = "mediapipe"
-    landmarker_options: dict = {"confidence": 0.1}  # noqa: RUF012 - read-only, as the contract says
+    landmarker_options: dict = {"confidence": 0.1, "further_confidence": 0.5}  # noqa: RUF012 - read-only, as the contract says
     constants = ("identity",)
     batch_size = 8
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from facecli import registry
+from facecli.detect.face import Face
 from facecli.errors import MissingAssetError
 from facecli.io.images import read_image
 
@@ -168,3 +169,16 @@ def facecli_landmarks(image):
     import facecli
 
     return facecli.landmarks(image, "mediapipe-tasks")
+
+
+def test_further_faces_must_be_surer_than_the_surest():
+    from facecli_mediapipe.landmarker import MediaPipeLandmarker
+
+    def face(score):
+        return Face(np.array([0.0, 0.0, 10.0, 10.0]), score)
+
+    landmarker = MediaPipeLandmarker(confidence=0.1, small_faces=False, further_confidence=0.5)
+    landmarker._backend.close()
+    for scores, kept in (((0.9, 0.1, 0.6), [0.9, 0.6]), ((0.15, 0.12), [0.15]), ((0.3,), [0.3]), ((), [])):
+        landmarker._backend = type("Found", (), {"detect": lambda self, image, s=scores: [face(one) for one in s]})()
+        assert [found.score for found in landmarker.detect([np.zeros((20, 20, 3), np.uint8)])[0]] == kept
