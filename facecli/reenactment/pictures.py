@@ -35,8 +35,9 @@ class Region:
             side = float(min(size))
             return Region((size[1] - side) / 2 - 0.5, (size[0] - side) / 2 - 0.5, side)
         low, high = np.quantile(boxes[:, :2], 0.05, axis=0), np.quantile(boxes[:, 2:], 0.95, axis=0)
-        side = MARGIN * max(float((high - low).max()), 8.0)
-        left, top = (low + high) / 2 - side / 2
+        side = min(MARGIN * max(float((high - low).max()), 8.0), float(min(size)))
+        most = np.array([size[1], size[0]]) - 0.5 - side  # all of it in the picture
+        left, top = np.clip((low + high) / 2 - side / 2, -0.5, most)
         return Region(float(left), float(top), side)
 
     @property

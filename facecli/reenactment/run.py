@@ -200,7 +200,7 @@ class _Target:
 
     @cached_property
     def state(self) -> dict[str, Any]:
-        return _state(self.source)
+        return state_of(self.source)
 
     @cached_property
     def moves(self) -> bool:
@@ -213,7 +213,7 @@ class _Target:
             return False
 
 
-def _state(source: Source) -> dict[str, Any]:
+def state_of(source: Source) -> dict[str, Any]:
     """By what a file is known again, wherever it lies."""
     return {key: value for key, value in source.state().items() if key != "path"}
 
@@ -299,7 +299,7 @@ class _Run:
         word = self.cast.choice.neutral
         if word in (AUTO, GUESS) or word.isdecimal():
             return word
-        return [_state(source) for source in expand_sources([word]) if not isinstance(source, InputError)]
+        return [state_of(source) for source in expand_sources([word]) if not isinstance(source, InputError)]
 
     # --- pairs -------------------------------------------------------------------------------------------------------
 
