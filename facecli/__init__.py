@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["landmarks", "models", "read_image", "reconstruct", "save_mesh"]
+__all__ = ["landmarks", "models", "read_image", "reconstruct", "save_mesh", "transfer"]
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -33,6 +33,13 @@ def reconstruct(
     from facecli.reconstruction.api import reconstruct
 
     return reconstruct(inputs, model, **settings)
+
+
+def transfer(source: Input, target: Input, model: str | None = None, **settings: Any) -> Iterator[ReconstructedFace]:
+    """The faces of `source` with the expression of `target`; see :func:`facecli.reenactment.api.transfer`."""
+    from facecli.reenactment.api import transfer
+
+    return transfer(source, target, model, **settings)
 
 
 def landmarks(image: str | PathLike[str] | np.ndarray, landmarker: str = "mediapipe", **options: Any) -> list[Face]:

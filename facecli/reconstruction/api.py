@@ -181,7 +181,7 @@ def _items(inputs: Iterable[Input], recursive: bool, settings: Settings) -> Iter
         if isinstance(item, np.ndarray):
             name = f"array {place}"
             try:
-                yield _Item(model, Frame(name, image=_rgb(item, name)))
+                yield _Item(model, Frame(name, image=as_rgb(item, name)))
             except InputError as error:
                 yield _Item(model, Frame(name, error=error))
             continue
@@ -286,7 +286,7 @@ class _Mixer:
         self._people(frame)
 
 
-def _rgb(image: np.ndarray, name: str) -> np.ndarray:
+def as_rgb(image: np.ndarray, name: str) -> np.ndarray:
     """Grey, RGBA and 16-bit pictures as RGB uint8 [H, W, 3].
 
     Raises:
