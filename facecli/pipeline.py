@@ -59,43 +59,90 @@ def cpu_count() -> int:
 
 def prefetch(items: Iterable[Item], depth: int = 8) -> Iterator[Item]:
     """Runs the iterable in a thread, at most `depth` items ahead. Closing the generator ends the thread."""
-    waiting: queue.Queue = queue.Queue(maxsize=depth)
-    stopped = threading.Event()
-    end = object()
+    with _Feeder(items, depth) as feeder:
+        while (item := feeder.take()) is not _END:
+            yield item
 
-    def put(value: Any) -> bool:
-        while not stopped.is_set():
+
+def gather(
+    items: Iterable[Item], is_full: Callable[[list[Item]], bool], patience: Callable[[list[Item]], float | None]
+) -> Iterator[list[Item]]:
+    """Batches of neighbours, as they come.
+
+    Args:
+        is_full: whether a batch goes off.
+        patience: seconds that a batch which isn't full waits for the next item; None: as long as it takes. A list that
+            is typed, or comes from a slow program, must not wait for what may never follow.
+    """
+    batch: list[Item] = []
+    with _Feeder(items, depth=1) as feeder:
+        while True:
+            try:
+                item = feeder.take(patience(batch) if batch else None)
+            except queue.Empty:
+                item = _END
+            else:
+                if item is _END:
+                    break
+                batch.append(item)
+            if item is _END or is_full(batch):
+                yield batch
+                batch = []
+    if batch:
+        yield batch
+
+
+_END = object()
+
+
+class _Feeder:
+    """Runs an iterable in a thread of its own, at most `depth` items ahead."""
+
+    def __init__(self, items: Iterable, depth: int):
+        self._items = items
+        self._waiting: queue.Queue = queue.Queue(maxsize=depth)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="facecli-prefetch", daemon=True)
+
+    def __enter__(self) -> _Feeder:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join(timeout=1)
+
+    def take(self, timeout: float | None = None) -> Any:
+        """The next item, or _END.
+
+        Raises:
+            queue.Empty: none has come within `timeout` seconds.
+            Exception: what the iterable raised.
+        """
+        item, error = self._waiting.get(timeout=timeout)
+        if error is not None:
+            raise error
+        return item
+
+    def _put(self, value: Any) -> bool:
+        while not self._stopped.is_set():
             with contextlib.suppress(queue.Full):
-                waiting.put(value, timeout=0.1)
+                self._waiting.put(value, timeout=0.1)
                 return True
         return False
 
-    def run() -> None:
-        iterator = iter(items)
+    def _run(self) -> None:
+        iterator = iter(self._items)
         try:
             for item in iterator:
-                if not put((item, None)):
+                if not self._put((item, None)):
                     return
-            put((end, None))
-        except BaseException as error:  # handed to whoever iterates
-            put((end, error))
+            self._put((_END, None))
+        except BaseException as error:  # handed to whoever takes
+            self._put((_END, error))
         finally:
             if hasattr(iterator, "close"):
                 iterator.close()
-
-    thread = threading.Thread(target=run, name="facecli-prefetch", daemon=True)
-    thread.start()
-    try:
-        while True:
-            item, error = waiting.get()
-            if error is not None:
-                raise error
-            if item is end:
-                return
-            yield item
-    finally:
-        stopped.set()
-        thread.join(timeout=1)
 
 
 # --- ordered parallel maps -------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from facecli.detect.face import Face, box_of_points, largest_first
 from facecli.errors import FacecliError, InputError, UsageError
 from facecli.export.rig import at_rest
 from facecli.io.images import read_image
-from facecli.pipeline import FATAL, Outcome, cpu_count, parallel_map
+from facecli.pipeline import FATAL, Outcome, cpu_count, gather, parallel_map
 from facecli.plugin import Crop, Landmarker, Layout, Reconstruction, Reconstructor, Rig
 from facecli.reconstruction.settings import DEFAULT_MODEL, Settings, choose_device
 
@@ -90,6 +90,9 @@ class Frame:
         self.pictures, self.in_photo = {}, {}
 
 
+PATIENCE = 1.0
+"""Seconds that photographs wait for others to be encoded together with."""
+
 Mixer = Callable[[Frame], None]
 """Called for each frame in order, between encoding and decoding: sets `people` and `mixed`."""
 
@@ -154,9 +157,7 @@ class FaceStream:
     def frames(self, frames: Iterable[Frame], mix: Mixer) -> Iterator[Frame]:
         """The `frames` with their faces reconstructed, in order; `mix` is called between encoding and decoding."""
         workers = cpu_count() if self.settings.workers is None else self.settings.workers
-        found = parallel_map(self._find, frames, workers=workers)
-        with closing(found):
-            yield from self._reconstructed(found, mix)
+        yield from self._reconstructed(parallel_map(self._find, frames, workers=workers), mix)
 
     def encode(self, crops: list[Crop]) -> Codes:
         """Codes of any number of crops, batch by batch."""
@@ -232,15 +233,14 @@ class FaceStream:
     # --- codes and meshes, batched over frames -----------------------------------------------------------------------
 
     def _reconstructed(self, found: Iterator[Outcome[Frame, Frame]], mix: Mixer) -> Iterator[Frame]:
-        waiting: list[Frame] = []
-        for outcome in found:
-            frame = outcome.item
-            frame.error = frame.error or outcome.error
-            waiting.append(frame)
-            if sum(len(f.faces) for f in waiting) >= self.batch_size or len(waiting) >= self.batch_size:
-                yield from self._flush(waiting, mix)
-                waiting = []
-        yield from self._flush(waiting, mix)
+        with closing(gather(found, self._is_full, _patience)) as batches:
+            for outcomes in batches:
+                for outcome in outcomes:
+                    outcome.item.error = outcome.item.error or outcome.error
+                yield from self._flush([outcome.item for outcome in outcomes], mix)
+
+    def _is_full(self, waiting: list[Outcome[Frame, Frame]]) -> bool:
+        return max(sum(len(outcome.item.faces) for outcome in waiting), len(waiting)) >= self.batch_size
 
     def _flush(self, frames: list[Frame], mix: Mixer) -> list[Frame]:
         working = [f for f in frames if f.faces and not f.error]
@@ -336,6 +336,11 @@ class FaceStream:
                     raise
                 self._drawable = tuple(word for word in self._drawable if word != name)
         return drawn
+
+
+def _patience(waiting: list[Outcome[Frame, Frame]]) -> float | None:
+    """A video's frames come; the next photograph of a list may be long in coming."""
+    return None if waiting[-1].item.index is not None else PATIENCE
 
 
 def _complete_boxes(frame: Frame) -> None:

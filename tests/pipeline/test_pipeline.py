@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from facecli.errors import InputError, OutputError
-from facecli.pipeline import parallel_map, prefetch
+from facecli.pipeline import gather, parallel_map, prefetch
 
 
 def double(x):
@@ -146,3 +146,48 @@ def test_workers_do_not_outlive_a_killed_parent(tmp_path):
         time.sleep(0.1)
     os.kill(worker, signal.SIGKILL)
     pytest.fail("the worker went on after its parent was killed")
+
+
+def full(batch):
+    return len(batch) >= 3
+
+
+def test_neighbours_are_gathered_in_batches():
+    assert list(gather(range(7), full, lambda _: None)) == [[0, 1, 2], [3, 4, 5], [6]]
+    assert list(gather([], full, lambda _: None)) == []
+    assert list(gather(iter([1]), full, lambda _: None)) == [[1]]
+
+
+def test_a_batch_goes_off_when_nothing_follows():
+    go_on = threading.Event()
+
+    def slow():
+        yield "a"
+        go_on.wait(20)
+        yield from "bcde"
+
+    batches = gather(slow(), full, lambda batch: 0.05 if batch[-1] == "a" else None)
+    assert next(batches) == ["a"]
+    go_on.set()
+    assert list(batches) == [["b", "c", "d"], ["e"]]
+
+
+def test_gathering_raises_what_the_items_raise_and_can_be_left():
+    def broken():
+        yield 1
+        raise OutputError("full")
+
+    with pytest.raises(OutputError):
+        list(gather(broken(), full, lambda _: None))
+    closed = threading.Event()
+
+    def endless():
+        try:
+            yield from itertools.count()
+        finally:
+            closed.set()
+
+    batches = gather(endless(), full, lambda _: None)
+    assert next(batches) == [0, 1, 2]
+    batches.close()
+    assert closed.wait(2)

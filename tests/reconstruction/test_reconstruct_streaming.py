@@ -153,3 +153,31 @@ def test_landmarkers_are_not_closed_at_work(tiny, tmp_path, monkeypatch):
     time.sleep(0.5)  # now the model waits for the next face
     events.close()
     assert was_at_work and not any(was_at_work)
+
+
+def test_a_batch_does_not_wait_for_a_list_that_pauses(tiny, tmp_path):
+    from facecli.io.images import write_image
+
+    write_image(tmp_path / "a.png", tiny.picture([(60, 50, 20, 26)]))
+    words = [
+        "reconstruct",
+        "-",
+        "-o",
+        tmp_path,
+        "--save",
+        "codes",
+        "--json",
+        "--model",
+        "tiny",
+        "--landmarker",
+        "blobs",
+    ]
+    run = tiny.start(*words, "--batch-size", "8", stdin=subprocess.PIPE)
+    try:
+        run.stdin.write(f"{tmp_path / 'a.png'}\n")
+        run.stdin.flush()
+        assert json.loads(run.stdout.readline())["face"] == 0  # hangs, and the test with it, if it waited for more
+        run.stdin.close()
+        assert run.wait(30) == 0
+    finally:
+        run.kill()

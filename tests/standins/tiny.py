@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -95,11 +96,12 @@ def write_clip(
     return path
 
 
-def start(*arguments: object) -> subprocess.Popen:
+def start(*arguments: object, **further: Any) -> subprocess.Popen:
     """`facecli ARGUMENTS…` with both plugins in a process of its own, to be stopped."""
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, __file__, *map(str, arguments)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, env=environment, **pipes, **further)
 
 
 def install() -> None:
