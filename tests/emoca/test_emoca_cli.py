@@ -38,7 +38,7 @@ def test_meshes_wrinkles_pictures_and_again_from_codes(cli, official, astronaut,
     assert ran.code == 0, ran.err
     folder = tmp_path / "out/astronaut/face0"
     assert len(read_obj(folder / "mesh.obj").vertices) == 5023
-    assert len(read_obj(folder / "mesh_detail.obj").vertices) == 47380
+    assert (folder / "mesh_detail.obj").read_text().count("\nv ") == 47380
     codes = load_codes(folder / "codes.npz").codes
     assert (codes.model, codes.family, codes["detail"].shape) == ("emoca", "flame", (1, 128))
     assert {"ibug68", "mediapipe105"} <= set(json.loads((folder / "face.json").read_text())["landmarks"])

@@ -89,7 +89,7 @@ def test_whole_pictures(model, photo, golden):
 
 def test_codes_of_a_batch_are_those_of_single_faces(model):
     assert isinstance(model, Reconstructor)
-    crops = crops_of(picture("encoders", 3))
+    crops = crops_of(picture("encoders", 2))
     together = model.encode(crops)
     sizes = {name: tuple(value.shape[1:]) for name, value in together.values.items()}
     assert sizes == {
