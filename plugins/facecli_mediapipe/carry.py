@@ -256,10 +256,10 @@ def _corrections(moved: np.ndarray, source: np.ndarray, target: np.ndarray, neut
         wanted = own * np.clip(theirs / np.maximum(rest, 1e-3), 0, WIDEST_EYE)
         gap = moved[:, upper] - moved[:, lower]
         open_ = source[:, upper] - source[:, lower]
-        crossed = (gap * open_).sum(2, keepdims=True) <= 0
-        now = np.linalg.norm(np.where(crossed, 0, gap), axis=2).mean(1)
-        factor = wanted / np.maximum(now, 0.05 * own)
-        missing = np.where(crossed, 0, gap * factor[:, None, None]) - gap
+        crossed = ((gap * open_).sum(2) <= 0).any(1)[:, None, None]  # then the source's own gap says where to
+        now = np.maximum(np.linalg.norm(gap, axis=2).mean(1), 1e-3)
+        share, factor = (wanted / size for size in (np.maximum(own, 1e-3), now))
+        missing = np.where(crossed, open_ * share[:, None, None], gap * factor[:, None, None]) - gap
         shifts[:, upper] += UPPER_LID * missing
         shifts[:, lower] -= (1 - UPPER_LID) * missing
     return shifts
