@@ -24,8 +24,7 @@ plugin = Plugin(
     reconstructor="facecli_emoca.reconstructor:EmocaReconstructor",
     options={
         "variant": Option(
-            f"one of EMOCA's models ({', '.join(files.MODELS)}), another by its folder's name, or a folder; "
-            f"{files.DEFAULT_MODEL} if not said"
+            f"{', '.join(files.MODELS)}, another folder's name, or a folder; {files.DEFAULT_MODEL} if not said"
         ),
         "checkpoint": Option("of several in the folder: best (if not said), latest, a number from 0, or a file"),
         "mode": Option("detail (if not said), or coarse: no wrinkles, a third less work", choices=("detail", "coarse")),

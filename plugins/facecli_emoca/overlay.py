@@ -13,7 +13,6 @@ from facecli.errors import UsageError
 from facecli.morphable.flame_head import CROP_SIZE
 
 IMAGE_TYPES = ("geometry_detail", "geometry_coarse", "out_im_detail", "out_im_coarse")
-CAT_DIMS = ("0", "1")
 
 VISIBLE_PRODUCT = 30
 """Of a pixel's three bytes: what is above it counts as drawn."""
@@ -35,7 +34,7 @@ class Panels:
         use_mask: paste the head alone, else the whole crop.
 
     Raises:
-        UsageError: there is no panel.
+        UsageError: there is no panel, or no such picture or side.
     """
 
     image_type: str = IMAGE_TYPES[0]
@@ -47,6 +46,8 @@ class Panels:
     use_mask: bool = True
 
     def __post_init__(self):
+        if self.image_type not in IMAGE_TYPES or self.cat_dim not in (0, 1):
+            raise UsageError(f"image_type is {' or '.join(IMAGE_TYPES)}, and cat_dim 0 or 1")
         if not (self.include_original or self.include_rec or self.include_transparent):
             raise UsageError("a video without any panel can't be made: leave one of include_original, include_rec on")
 

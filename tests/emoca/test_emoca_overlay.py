@@ -101,6 +101,8 @@ def test_panels_may_be_left_out_and_need_no_face(photo, pasted):
     np.testing.assert_array_equal(Panels().frame(photo, [], [], []), np.concatenate([photo] * 3))
     with pytest.raises(UsageError, match="without any panel"):
         Panels(include_original=False, include_rec=False, include_transparent=False)
+    with pytest.raises(UsageError, match="image_type is geometry_detail or"):
+        Panels(image_type="inputs")
 
 
 def test_hostile_places_are_drawn_nowhere(photo, pasted):
