@@ -107,7 +107,8 @@ class Pair:
         backend = self.stream.settings.rasterizer
         if isinstance(self.source, Still):
             size = self.source.image.shape[:2]
-            return [Row(n, Region.around(face.box[None], size), backend) for n, face in enumerate(self.source.faces)]
+            faces = enumerate(self.source.faces)
+            return [Row(n, Region.around(face.box[None], size), backend, still=True) for n, face in faces]
         people = self.source.tracks.people
         with self.source.open_film() as film:
             size = next(film.frames()).image.shape[:2]

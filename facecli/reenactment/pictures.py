@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 
 from facecli.geometry.mesh import TriangleMesh
+from facecli.plugin import Reconstruction
 from facecli.reconstruction.picture import projection, scale_of
 from facecli.reconstruction.stream import Frame
 from facecli.render.pictures import draw_overlay, draw_textured
@@ -82,12 +84,14 @@ class Row:
     """One face of the source and its tiles.
 
     Args:
-        person: number of the face; region: of the source's picture.
+        person: number of the face; region: of the source's picture. still: which is a photograph.
     """
 
     person: int
     region: Region
     backend: str = "auto"
+    still: bool = False
+    _kept: dict[str, np.ndarray] = field(default_factory=dict)
 
     def draw(self, frame: Frame, target: np.ndarray, texture: np.ndarray | None = None) -> np.ndarray:
         """[TILE, 5 TILE, 3], or 4 tiles where there is no photograph. Where the face isn't seen, its tiles show the
@@ -98,27 +102,39 @@ class Row:
             texture: [S, S, 3] of the face, for heads that turn: what was hidden in the photograph comes to light.
                 Without it the photograph's pixels are moved.
         """
-        plain = self.region.cut(frame.image)
+        plain = self._once("plain", lambda: self.region.cut(frame.image))
         numbers = [n for n, person in enumerate(_people(frame)) if person == self.person]
         if not numbers:
             return np.concatenate([plain, plain, target, plain] + ([] if frame.blank else [plain]), 1)
         number = numbers[0]
-        own, triangles = projection(frame.own, number)
-        moved, _ = projection(frame.reconstruction, number)
-        own, moved = self.region.place(own), self.region.place(moved)
-        scales = [scale_of(faces, number) * self.region.scale for faces in (frame.own, frame.reconstruction)]
         tiles = [
             plain,
-            clay(plain, own, triangles, scales[0], self.backend),
+            self._once("own", lambda: self._clay(plain, frame.own, number)),
             target,
-            clay(plain, moved, triangles, scales[1], self.backend),
+            self._clay(plain, frame.reconstruction, number),
         ]
         if not frame.blank:
-            mesh = (
-                _photographed(plain, own, triangles) if texture is None else frame.reconstruction.mesh(number, texture)
-            )
+            own, triangles = projection(frame.own, number)
+            own, moved = (self.region.place(place) for place in (own, projection(frame.reconstruction, number)[0]))
+            if texture is None:
+                mesh = _photographed(plain, own, triangles)
+            else:
+                mesh = frame.reconstruction.mesh(number, texture)
             tiles.append(draw_textured(plain, moved, mesh, backend=self.backend))
         return np.concatenate(tiles, 1)
+
+    def _once(self, name: str, draw: Callable[[], np.ndarray]) -> np.ndarray:
+        """The same in all frames, if the source is a photograph."""
+        if not self.still:
+            return draw()
+        if name not in self._kept:
+            self._kept[name] = draw()
+        return self._kept[name]
+
+    def _clay(self, tile: np.ndarray, faces: Reconstruction, number: int) -> np.ndarray:
+        place, triangles = projection(faces, number)
+        scale = scale_of(faces, number) * self.region.scale
+        return clay(tile, self.region.place(place), triangles, scale, self.backend)
 
 
 def _people(frame: Frame) -> list[int]:

@@ -15,7 +15,7 @@ import numpy as np
 import scipy.sparse as sparse
 from scipy.sparse.linalg import SuperLU, splu
 
-from facecli_mediapipe.surface import ALL_POINTS, FACE_POINTS, load_surface
+from facecli_mediapipe.surface import ALL_POINTS, FACE_POINTS, load_surface, similarity_fit
 
 INNER_LIPS = (
     (13, 14), (82, 87), (312, 317), (81, 178), (311, 402), (80, 88), (310, 318), (191, 95), (415, 324),
@@ -54,8 +54,9 @@ def carry_surfaces(source: np.ndarray, target: np.ndarray, neutral: np.ndarray) 
     if np.array_equal(target, neutral):
         return source.copy()
     mesh = _mesh()
+    target = _aligned(target, neutral, mesh.firm)
     s, t, n = (points[:, :FACE_POINTS] for points in (source, target, neutral))
-    moved = mesh.solve(mesh.deformed_edges(s, t, n), s + t - n)
+    moved = mesh.solve(mesh.deformed_edges(s, t, n), s + (1 - mesh.firm[:, None]) * (t - n))
     moved = moved + mesh.spread(_corrections(moved, s, t, n))
     return np.concatenate([moved, _irises(source, moved, target, neutral)], 1)
 
@@ -226,6 +227,16 @@ def _firm(mean: np.ndarray) -> np.ndarray:
     nose_tip = points[1, 1]
     high = np.clip((points[:, 1] - nose_tip) / 20, 0, 1)
     return free**2 * high
+
+
+def _aligned(target: np.ndarray, neutral: np.ndarray, firm: np.ndarray) -> np.ndarray:
+    """`target` [B, 478, 3] with its firm points where the neutral's are: what is left of a head's motion is taken out,
+    which MediaPipe's depth makes more of the farther the head turns."""
+    aligned = np.empty_like(target)
+    for face, rest, out in zip(target, neutral, aligned, strict=True):
+        scale, rotation, shift = similarity_fit(face[:FACE_POINTS], rest[:FACE_POINTS], firm)
+        out[:] = scale * face @ rotation.T + shift
+    return aligned
 
 
 def _frames(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
