@@ -96,7 +96,7 @@ def _given(cast: Cast, source: Source | np.ndarray, stream: FaceStream) -> Still
 
 def _performer(cast: Cast, target: Source | np.ndarray, stream: FaceStream) -> Performer:
     if isinstance(target, np.ndarray):
-        theirs = cast.target_stream(cast.choice.target_model or stream.plugin.name)
+        theirs = cast.target_stream(cast.choice.target_model or stream.plugin.name, stream.plugin.name)
         return performer(_of_array(target, theirs), cast.choice.target_face)
     return _result(cast.load_target(target, stream.plugin.name))
 

@@ -74,13 +74,16 @@ class Moving(Given):
 class Room:
     """Where what is known of videos lies while the run lasts; a killed run's next one finds it again.
 
+    `known` are those, by their folders, that are whole: a video may be both source and target.
+
     Args:
         output: the folder of the results. overwrite: begin anew.
     """
 
     def __init__(self, output: Path, *, overwrite: bool = False):
         self.output, self.overwrite = output, overwrite
-        self._open: list[ResultFolder] = []
+        self.known: dict[Path, Moving] = {}
+        self._open: dict[str, ResultFolder] = {}
 
     def folder(self, source: Source, settings: Settings) -> Path:
         """For what is recorded of `source`.
@@ -91,16 +94,18 @@ class Room:
         state = source.state()
         kind = settings.fingerprint(video=True) | {"save": []}
         name = hashlib.sha256(json.dumps([state, kind], sort_keys=True, default=str).encode()).hexdigest()[:16]
+        if name in self._open:
+            return self._open[name].work
         folder = ResultFolder(self.output / f"given-{name}", state | {"path": source.name}, kind, resumable=True)
         folder.resume(overwrite=self.overwrite)
-        self._open.append(folder)
+        self._open[name] = folder
         return folder.work
 
     def clear(self, *, keep: bool = False) -> None:
         """The run is over; `keep` for the next one, where it wasn't to its end."""
-        for folder in self._open:
+        for folder in self._open.values():
             folder.release() if keep else folder.discard()
-        self._open = []
+        self._open, self.known = {}, {}
 
 
 class _Photo:
@@ -135,12 +140,11 @@ def load_pictures(frames: Sequence[Frame], stream: FaceStream) -> Iterator[Still
 _PHOTO = _Photo()
 
 
-def load_codes(source: Source, settings: Settings, folder: Callable[[], Path]) -> Still | Moving:
+def load_codes(source: Source, settings: Settings, room: Room) -> Still | Moving:
     """What a file of codes holds.
 
     Args:
         settings: `model` is the plugin's name that decodes them.
-        folder: gives a place for a video's arrays.
 
     Raises:
         InputError: the file can't be used.
@@ -151,20 +155,25 @@ def load_codes(source: Source, settings: Settings, folder: Callable[[], Path]) -
         stored_faces(frame, source.path, settings)
         codes = frame.codes
         return Still(source.name, codes.model, codes.family, True, blank, None, frame.image, frame.faces, codes)
-    work = folder()
-    tracks, size = stored_tracks(source.name, source.path, settings, work / "chunks/stored")
-    return Moving(
-        source.name, tracks.model, tracks.family, True, blank, None,
-        tracks, lambda: film_for(tracks, size, settings),
-    )  # fmt: skip
+    work = room.folder(source, settings)
+    if work not in room.known:
+        tracks, size = stored_tracks(source.name, source.path, settings, work / "chunks/stored")
+        room.known[work] = Moving(
+            source.name, tracks.model, tracks.family, True, blank, None,
+            tracks, lambda: film_for(tracks, size, settings),
+        )  # fmt: skip
+    return room.known[work]
 
 
-def load_video(source: Source, stream: FaceStream, work: Path) -> Generator[Event, None, Moving]:
+def load_video(source: Source, stream: FaceStream, settings: Settings, room: Room) -> Generator[Event, None, Moving]:
     """Finds a video's people and their codes. Returns a :class:`Moving`.
 
     Raises:
         InputError: it can't be read, or there is no face in it.
     """
+    work = room.folder(source, settings)
+    if work in room.known:
+        return room.known[work]
     recording = Recording(source.name, source.path, lambda: work, stream)
     yield from through(stream, recording.read())
     recording.close()
@@ -173,10 +182,11 @@ def load_video(source: Source, stream: FaceStream, work: Path) -> Generator[Even
     if not tracks.people:
         raise InputError(source.name, NO_MORE_FACES.format(len(tracks.frames)), "try --confidence 0.2")
     tracks = mix_tracks(tracks, stream.settings, stream.model, shelf)
-    return Moving(
+    room.known[work] = Moving(
         source.name, tracks.model, tracks.family, False, False, recording.problem,
         tracks, lambda: VideoReader(source.path),
     )  # fmt: skip
+    return room.known[work]
 
 
 # --- one face of a target --------------------------------------------------------------------------------------------

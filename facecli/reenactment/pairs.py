@@ -78,9 +78,16 @@ class Pair:
         source, target = self._samples()
         try:
             mix = mixer(plugin, model, choice.take, choice.keep, source, target, self.neutral)
-            mix(source, target)
+            for codes in (source, mix(source, target)):  # codes from files may be anything
+                self.stream.decode(codes)
         except UsageError as error:
             raise InputError(self.name, str(error)) from error
+        except FacecliError:
+            raise
+        except Exception as error:
+            reason = " ".join(str(error).split()) or "no reason given"
+            problem = f"the model {plugin.name} failed on these codes: {type(error).__name__}: {reason}"
+            raise InputError(self.name, problem, "see --debug") from error
         return mix
 
     def _samples(self) -> tuple[Codes, Codes]:
@@ -117,7 +124,9 @@ class Pair:
     def strip(self, frame: Frame, textures: dict[int, np.ndarray] | None = None) -> np.ndarray:
         """The tiles of all faces of a decoded frame, whose `beside` is the target's tile."""
         textures = textures or {}
-        return np.concatenate([row.draw(frame, frame.beside, textures.get(row.person)) for row in self.rows])
+        look = not frame.blank and not (self.turns and isinstance(self.source, Moving))  # which would show hidden parts
+        rows = [row.draw(frame, frame.beside, textures.get(row.person), look=look) for row in self.rows]
+        return np.concatenate(rows)
 
     def target_tile(self) -> np.ndarray:
         """Of a photograph."""

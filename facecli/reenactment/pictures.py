@@ -93,9 +93,11 @@ class Row:
     still: bool = False
     _kept: dict[str, np.ndarray] = field(default_factory=dict)
 
-    def draw(self, frame: Frame, target: np.ndarray, texture: np.ndarray | None = None) -> np.ndarray:
-        """[TILE, 5 TILE, 3], or 4 tiles where there is no photograph. Where the face isn't seen, its tiles show the
-        picture alone.
+    def draw(
+        self, frame: Frame, target: np.ndarray, texture: np.ndarray | None = None, *, look: bool = True
+    ) -> np.ndarray:
+        """[TILE, 5 TILE, 3], or 4 tiles without the last one, the `look`. Where the face isn't seen, its tiles show
+        the picture alone.
 
         Args:
             frame: decoded, with `own`; target: the target's tile.
@@ -105,7 +107,7 @@ class Row:
         plain = self._once("plain", lambda: self.region.cut(frame.image))
         numbers = [n for n, person in enumerate(_people(frame)) if person == self.person]
         if not numbers:
-            return np.concatenate([plain, plain, target, plain] + ([] if frame.blank else [plain]), 1)
+            return np.concatenate([plain, plain, target, plain] + ([plain] if look else []), 1)
         number = numbers[0]
         tiles = [
             plain,
@@ -113,7 +115,7 @@ class Row:
             target,
             self._clay(plain, frame.reconstruction, number),
         ]
-        if not frame.blank:
+        if look:
             own, triangles = projection(frame.own, number)
             own, moved = (self.region.place(place) for place in (own, projection(frame.reconstruction, number)[0]))
             if texture is None:

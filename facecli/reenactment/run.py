@@ -94,17 +94,15 @@ class Cast:
         """That decodes sources of `model`."""
         return self._streams(model)
 
-    def target_stream(self, model: str) -> FaceStream:
+    def target_stream(self, model: str, source_model: str) -> FaceStream:
         """That encodes targets by `model`: the sources' one, if all is the same."""
-        ours = self.settings.model or DEFAULT_MODEL
         options = self.choice.target_options
-        if not options and model == ours and self.settings.most_faces is None:
+        same = model == source_model and not options
+        if same and self.settings.most_faces is None:
             return self.stream(model)
         if model not in self._target_streams:
-            same = not options and model == ours
-            settings = replace(
-                self.settings, model=model, options=self.settings.options if same else options, faces="all", save=()
-            )
+            options = self.settings.options if same else options
+            settings = replace(self.settings, model=model, options=options, faces="all", save=())
             self._target_streams[model] = FaceStream(settings)
         return self._target_streams[model]
 
@@ -122,15 +120,11 @@ class Cast:
         Raises:
             InputError: it can't be used.
         """
-
-        def folder() -> Path:
-            return self.room.folder(source, settings)
-
         if source.kind == "codes":
-            return load_codes(source, settings, folder)
+            return load_codes(source, settings, self.room)
         stream.prepare()
         if source.kind == "video":
-            return (yield from load_video(source, stream, folder()))
+            return (yield from load_video(source, stream, settings, self.room))
         (found,) = load_pictures([Frame(source.name, path=str(source.path))], stream)
         if isinstance(found, InputFailed):
             raise found.error
@@ -146,9 +140,9 @@ class Cast:
         wanted = self.choice.target_model
         if source.kind == "codes":
             plugin, _ = decoder_of(source.name, source.path, wanted)
-            given = load_codes(source, settings.with_model(plugin.name), lambda: self.room.folder(source, settings))
+            given = load_codes(source, settings.with_model(plugin.name), self.room)
         else:
-            stream = self.target_stream(wanted or source_model)
+            stream = self.target_stream(wanted or source_model, source_model)
             given = yield from self.load(source, stream, replace(stream.settings, photo=None))
         return performer(given, self.choice.target_face)
 

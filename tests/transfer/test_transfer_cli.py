@@ -202,6 +202,27 @@ def test_every_source_with_every_target_once(transfer, source, target, walk, tin
     assert not list((tmp_path / "out").glob(".facecli-*"))  # nothing is left of the way
 
 
+def test_a_video_may_be_source_and_target(transfer, clip, tiny, tmp_path):
+    ran = transfer(clip, "-t", clip, "--save", "codes", take="texture")
+    assert ran.code == 0, ran.err
+    assert tiny.BlobLandmarker.calls == 14
+    codes = load_codes(tmp_path / "out/clip/clip/face0/codes.npz").codes
+    np.testing.assert_allclose(np.delete(shown(codes), [4, 5]), np.delete(green(HELD), [4, 5]), atol=8)
+
+
+def test_damaged_codes_are_told_of_the_pair(transfer, source, target, tmp_path):
+    import torch
+
+    from facecli.codes import Codes, save_codes
+
+    few = tmp_path / "few.npz"
+    save_codes(few, Codes({"identity": torch.zeros(1, 1)}, "tiny", "tiny"))
+    ran = transfer(few, source, "-t", target, "--save", "codes")
+    assert ran.code == 1
+    assert len(ran.errors) == 1
+    assert f"{few} with {target}: the model tiny failed on these codes: KeyError" in ran.errors[0]
+
+
 def test_a_face_of_the_target_by_number(transfer, source, target, tmp_path, lines):
     records = lines(transfer(source, "-t", target, "--target-face", "1", "--save", "codes"))
     assert records[0]["target_face"] == 1

@@ -1,5 +1,8 @@
 """Faces of FLAME's models with expressions of others, on stand-ins of the official files."""
 
+import itertools
+
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -72,14 +75,14 @@ def test_a_smirk_face_with_decas_expressions(official, cli, stored, tmp_path):
     assert len(read_glb(tmp_path / "out/source/moving/face0/mesh.glb").vertices) >= 5023
     again = cli("transfer", source, "-t", still, "--take", "light", "-o", tmp_path / "light")
     assert again.errors == [
-        f"error: {source} with {still}: the source's model has no code 'light'; it has identity, expression, pose, jaw, "
-        "eyelids, camera"
+        f"error: {source} with {still}: the source's model has no code 'light'; it has identity, expression, pose, "
+        "jaw, eyelids, camera"
     ]
 
 
 def test_decas_wrinkles_follow_and_lids_are_left_out(official, cli, stored, tmp_path):
     source, target = stored("source", "deca", 5), stored("target", "smirk", 6)
-    words = ("--save", "codes,detail,obj", "-o", tmp_path / "out")
+    words = ("--save", "codes,detail", "-o", tmp_path / "out")
     ran = cli("transfer", source, "-t", source, "-t", target, *words)
     assert ran.code == 0, ran.err
     own, moved = (tmp_path / f"out/source/{name}/face0" for name in ("source", "target"))
@@ -89,8 +92,9 @@ def test_decas_wrinkles_follow_and_lids_are_left_out(official, cli, stored, tmp_
     np.testing.assert_array_equal(mixed["jaw"], codes("smirk", 6)["jaw"])
     for name, value in load_codes(own / "codes.npz").codes.values.items():  # with itself: as it was
         np.testing.assert_array_equal(value, codes("deca", 5)[name])
-    wrinkles = [read_image(folder / "mesh_displacement.png").astype(int) for folder in (own, moved)]
-    assert np.abs(wrinkles[0] - wrinkles[1]).max() > 5
+    wrinkles = [cv2.imread(str(folder / "mesh_displacement.tif"), cv2.IMREAD_UNCHANGED) for folder in (own, moved)]
+    assert wrinkles[0].dtype == np.float32
+    assert np.abs(wrinkles[0] - wrinkles[1]).max() > 0.001  # millimetres: the stand-in's are small
 
 
 # --- the teaser ------------------------------------------------------------------------------------------------------
@@ -128,18 +132,18 @@ def test_any_number_of_expressions(count, frames):
 
 
 def test_the_teaser_is_written_once(official, cli, stored, tmp_path):
-    sources = [stored(f"me{n}", "smirk", n) for n in (1, 2)]
+    source = stored("me", "smirk", 1)
     targets = [stored("a", "deca", 3), stored("b", "smirk", 4)]
-    words = ("transfer", *sources, "--teaser", "-t", targets[0], "-t", targets[1], "-o", tmp_path / "out", "--json")
+    words = ("transfer", source, "--teaser", "-t", targets[0], "-t", targets[1], "-o", tmp_path / "out", "--json")
     ran = cli(*words)
     assert ran.code == 0, ran.err
     folder = tmp_path / "out/teaser"
     with VideoReader(folder / "teaser.mp4") as reader:
         frames = [frame.image.astype(int) for frame in reader]
     assert len(frames) == 24
-    assert frames[0].shape == (448, 896, 3)
-    tiles = [[frame[:224, start : start + 224] for frame in frames] for start in (0, 224, 448, 672)]
-    changes = [[np.abs(a - b).mean() for a, b in zip(tile, tile[1:], strict=False)] for tile in tiles]
+    assert frames[0].shape == (224, 896, 3)
+    tiles = [[frame[:, start : start + 224] for frame in frames] for start in (0, 224, 448, 672)]
+    changes = [[np.abs(a - b).mean() for a, b in itertools.pairwise(tile)] for tile in tiles]
     assert max(changes[0]) < 1
     assert max(changes[1]) < 1
     assert min(changes[2]) > 0.3  # it turns all the time
