@@ -392,7 +392,7 @@ class MovingPair:
     def __init__(self, pair: Pair, folder: ResultFolder, source: Source):
         self.pair, self.folder, self.source = pair, folder, source
         self.clip = _TransferClip(pair.name, folder, pair.stream, lambda: self._times.open_film())
-        self.clip.pair, self.clip.notes = pair, pair.notes()
+        self.clip.pair, self.clip.notes = pair, {"input": pair.source.name} | pair.notes()
 
     def run(self, through: Through, *, overwrite: bool) -> Iterator[Event]:
         clip = self.clip

@@ -124,6 +124,8 @@ def test_a_photograph_with_a_video_plays(transfer, source, clip, tmp_path, lines
     assert ratio(codes.codes) == pytest.approx(WIDE, rel=0.06)
     assert np.ptp(codes.codes["camera"].numpy(), axis=0).max() == 0  # the source stands still
     assert (folder / "face0/mesh.glb").exists()
+    told = json.loads((folder / "face0/face.json").read_text())
+    assert (told["input"], told["target"], told["frames_with_face"]) == (str(source), str(clip), 14)
     for name in ("overlay", "animation"):
         assert len(frames_of(folder / f"{name}.mp4")) == 14
     strip = frames_of(folder / "animation.mp4")
