@@ -15,16 +15,22 @@ from facecli.export.glb import read_glb
 from facecli.export.obj import read_obj
 from facecli.export.report import ReportEntry
 from facecli.geometry.mesh import TriangleMesh
+from facecli.io.filetypes import suffix_kind
 from facecli.io.images import read_image
 from facecli.io.video import VideoReader
 from facecli.reconstruction.events import InputDone
+from facecli.reconstruction.folder import FACES_FILE, with_paths
 
+MOST_LINKS = 40
 LINKED = ("mesh.glb", "mesh.obj", "mesh.ply", "codes.npz", "face.json")
 
 
 def entries_of(event: InputDone, model: str, licence: str) -> Iterator[ReportEntry]:
     """The entries of a finished input: from memory, or from its files where an earlier run finished it."""
-    for number, folder in _face_folders(event.folder):
+    folders = _face_folders(event.folder)
+    if not folders:
+        yield from _layout_entries(event, model, licence)
+    for number, folder in folders:
         record = _face_json(folder)
         if event.video:
             picture, overlay = _video_pictures(event, record.get("first_frame", 0))
@@ -41,8 +47,45 @@ def entries_of(event: InputDone, model: str, licence: str) -> Iterator[ReportEnt
             glb=glb if event.video and glb.exists() else None,
             facts=_facts(record, model, licence),
             video=video if event.video and video.exists() else None,
-            files={name: folder / name for name in LINKED if (folder / name).exists()},
+            files=_links(folder, record),
         )
+
+
+def _layout_entries(event: InputDone, model: str, licence: str) -> Iterator[ReportEntry]:
+    """Of an input whose files a model's own layout wrote: each face, beside the first picture or video of the files."""
+    for number, record in _first_records(event.folder).items():
+        files = [Path(file) for file in record.get("files", ()) if Path(file).exists()]
+        shown = [file for file in files if suffix_kind(file) in ("image", "video")][:1]
+        films = [file for file in shown if suffix_kind(file) == "video"]
+        picture = _frame(event.path, record["frame"]) if event.video else _photograph(event)
+        overlay = _frame(films[0], record["frame"]) if films else read_image(shown[0]) if shown else None
+        picture = overlay if picture is None else picture
+        if picture is not None:
+            yield ReportEntry(
+                title=f"{event.name}, face {number}",
+                picture=picture,
+                overlay=picture if overlay is None else overlay,
+                mesh=event.meshes.get(number),
+                facts=_facts(record, model, licence),
+                video=films[0] if films else None,
+                files={file.name: file for file in files[:MOST_LINKS]},
+            )
+
+
+def _first_records(folder: Path) -> dict[int, dict[str, Any]]:
+    """The first record of each face."""
+    found: dict[int, dict[str, Any]] = {}
+    with (folder / FACES_FILE).open(encoding="utf-8") as lines:
+        for record in map(json.loads, lines):
+            if record["face"] not in found:
+                found[record["face"]] = with_paths(record, folder)
+    return dict(sorted(found.items()))
+
+
+def _links(folder: Path, record: dict[str, Any]) -> dict[str, Path]:
+    """What the report links to of a face's files."""
+    names = (*LINKED, *record.get("pictures", {}).values())
+    return {name: folder / name for name in names[:MOST_LINKS] if (folder / name).exists()}
 
 
 def _face_folders(folder: Path) -> list[tuple[int, Path]]:
@@ -55,24 +98,31 @@ def _pictures(event: InputDone, number: int, folder: Path) -> tuple[np.ndarray |
     overlay = next((result.overlay for result in event.faces if result.number == number), None)
     if overlay is None and (folder / "overlay.png").exists():
         overlay = read_image(folder / "overlay.png")
+    picture = _photograph(event)
+    return overlay if picture is None else picture, overlay
+
+
+def _photograph(event: InputDone) -> np.ndarray | None:
     if event.picture is not None:
-        return event.picture, overlay
+        return event.picture
     try:
-        return read_image(event.path), overlay
-    except FacecliError:  # gone since then
-        return overlay, overlay
+        return read_image(event.path)
+    except FacecliError:  # gone since then; or it is a file of codes
+        return None
 
 
 def _video_pictures(event: InputDone, frame: int) -> tuple[np.ndarray | None, np.ndarray | None]:
     """(frame, overlay) at the person's first frame."""
-    pictures = []
-    for path in (event.path, event.folder / "overlay.mp4"):
-        try:
-            with VideoReader(path) as reader:
-                pictures.append(next(reader.frames(start=frame)).image)
-        except (FacecliError, StopIteration):
-            pictures.append(None)
-    return pictures[0] if pictures[0] is not None else pictures[1], pictures[1]
+    source, overlay = (_frame(path, frame) for path in (event.path, event.folder / "overlay.mp4"))
+    return overlay if source is None else source, overlay
+
+
+def _frame(video: Path, index: int) -> np.ndarray | None:
+    try:
+        with VideoReader(video) as reader:
+            return next(reader.frames(start=index)).image
+    except (FacecliError, StopIteration):
+        return None
 
 
 def _mesh(folder: Path) -> TriangleMesh | None:

@@ -283,7 +283,12 @@ class FaceStream:
 
     def _decode(self, frames: list[Frame]) -> None:
         codes = Codes.concatenate([frame.mixed for frame in frames]).to(self.device)
-        decoded = self.model.decode(codes)
+        try:
+            decoded = self.model.decode(codes)
+        except UsageError as error:
+            if not frames[0].given:
+                raise
+            raise InputError(frames[0].name, str(error)) from error  # a file's codes: the other inputs go on
         for frame, part in _shares(frames, decoded):
             frame.reconstruction = part
             if frame.given == "codes":

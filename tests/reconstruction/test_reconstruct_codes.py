@@ -236,6 +236,30 @@ def test_damaged_codes_are_one_line_each(run, made, clip, tmp_path):
     assert not list((tmp_path / "out").glob(".facecli*"))
 
 
+def test_codes_that_a_model_cannot_decode_end_no_run(run, made, tmp_path, monkeypatch, tiny):
+    codes = load_codes(made / "face0/codes.npz").codes
+    without = Codes({name: value for name, value in codes.values.items() if name != "camera"}, "tiny", "tiny")
+    save_codes(tmp_path / "without.npz", without)
+    ran = run(tmp_path / "without.npz", made / "face0/codes.npz", "--save", "json", model=False)
+    assert ran.code == 1
+    (line,) = ran.errors
+    assert "without.npz: the model tiny failed on it: KeyError: 'camera'" in line
+    assert len(lines(ran)) == 2
+    from tiny_face.model import TinyReconstructor
+
+    from facecli.errors import UsageError
+
+    def particular(self, codes, honest=TinyReconstructor.decode):
+        if "camera" not in codes:
+            raise UsageError("codes without a camera")
+        return honest(self, codes)
+
+    monkeypatch.setattr(TinyReconstructor, "decode", particular)
+    ran = run(tmp_path / "without.npz", made / "face0/codes.npz", "--save", "json", model=False, out="again")
+    assert ran.errors == [f"error: {tmp_path / 'without.npz'}: codes without a camera"]
+    assert len(lines(ran)) == 2
+
+
 def test_codes_in_python(tiny, photo, clip, made):
     (face,) = facecli.reconstruct(made / "face1/codes.npz")
     (before,) = (f for f in facecli.reconstruct(photo, "tiny", landmarker="blobs") if f.face == 1)

@@ -320,9 +320,11 @@ def test_a_layouts_files_are_no_inputs(run, photo, tmp_path):
 
 
 def test_a_layout_of_a_video(run, clip, tmp_path):
-    ran = run(clip, "--layout", "tiny", "--save", "all")
+    ran = run(clip, "--layout", "tiny", "--save", "all", "--report")
     assert ran.code == 0, ran.err
     out = tmp_path / "out"
+    assert "<video" in (out / "report.html").read_text()
+    (out / "report.html").unlink()
     points = {f"clip/clip_{n:06d}_points.txt" for n in range(12) if n not in (4, 5)}
     assert files_below(out) == {"clip_tiny.mp4", "clip/run.json", "clip/faces.jsonl", ".facecli-layout.jsonl"} | points
     with VideoReader(out / "clip_tiny.mp4") as video, VideoReader(clip) as source:
