@@ -54,7 +54,7 @@ DETAIL_FRAMES = 16
 BETTER_VIEW = 1.15
 """A frame gives a person's texture when it shows the face so much better than the best before."""
 
-NO_MORE_FACES = "no face in any of its {} frames"
+NO_FACE_IN_FRAMES = "no face in any of its {} frames"
 
 
 @dataclass
@@ -211,7 +211,7 @@ class Clip:
         frames = self._chunks.frames()
         if not tracks.people:
             self.folder.discard()
-            raise InputError(self.name, NO_MORE_FACES.format(len(frames)), "try --confidence 0.2")
+            raise InputError(self.name, NO_FACE_IN_FRAMES.format(len(frames)), "try --confidence 0.2")
         with self.folder.writing():
             if "overlay" in self.save:
                 self._assemble("overlay", self.folder.work / "overlay.mp4", frames)
@@ -220,7 +220,7 @@ class Clip:
             for track in tracks.people if self.layout is None else ():
                 self._write_person(track, tracks, frames)
         try:
-            self.folder.finish(self._records(), self.problem)
+            self.folder.finish(self._records(), self.problem, listed=self._layout_video())
         except InputError:
             self.folder.release()
             raise
@@ -235,9 +235,13 @@ class Clip:
         self.note = assemble_video(path, self._segments.paths(stream), pts, film.time_base, audio_from=sound)
 
     def _write_layout_video(self, frames: np.ndarray) -> None:
-        name = self.layout.video_name(self.source)
-        if name is not None:
+        for name in self._layout_video():
             self._assemble("layout", self._root / name, frames)
+
+    def _layout_video(self) -> list[str]:
+        """The layout's video, if there is one: what records name of its files, of which each frame may have several."""
+        name = None if self.layout is None else self.layout.video_name(self.source)
+        return [] if name is None else [name]
 
     def _write_person(self, track: Track, tracks: Tracks, frames: np.ndarray) -> None:
         folder = self.folder.work / f"face{track.person}"

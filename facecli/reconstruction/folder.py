@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -147,15 +147,20 @@ class ResultFolder:
             self._staging.root.mkdir(parents=True, exist_ok=True)
         return self._staging
 
-    def finish(self, records: Iterable[dict[str, Any]], problem: str | None = None) -> None:
+    def finish(
+        self, records: Iterable[dict[str, Any]], problem: str | None = None, listed: Sequence[str] | None = None
+    ) -> None:
         """Write the records (paths relative to the folder) and put the folder in its place, after all that a layout
         has made beside it: a folder that is there says that everything is.
+
+        Args:
+            listed: which of a layout's files, by their paths below its root, records name; None: all.
 
         Raises:
             InputError: something foreign lies where the layout's files belong.
         """
         with self.writing():
-            beside = self._settled()
+            beside = self._settled(listed)
             records = (record | self.files for record in records)
             with (self.work / FACES_FILE).open("w", encoding="utf-8", errors="backslashreplace") as file:
                 for record in records:
@@ -169,12 +174,14 @@ class ResultFolder:
             if self._staging:
                 self._staging.note()
 
-    def _settled(self) -> list[str]:
+    def _settled(self, listed: Sequence[str] | None) -> list[str]:
         """What a layout wrote beside the folder."""
         if self._staging is None:
             return []
         beside, inside = self._staging.settle()
-        self.files = {"files": [*(f"../{file}" for file in beside), *(file.split("/", 1)[1] for file in inside)]}
+        named = (file for file in (*beside, *inside) if listed is None or file in listed)
+        own = f"{self.final.name}/"
+        self.files = {"files": [file.removeprefix(own) if file.startswith(own) else f"../{file}" for file in named]}
         return beside
 
     def discard(self) -> None:

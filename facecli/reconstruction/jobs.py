@@ -198,6 +198,11 @@ class _Video(_Targeted):
             yield self.done(records, meshes=clip.meshes, problem=clip.problem, note=clip.note)
         self.work.clips.discard(clip)
 
+    def _failed(self, error: InputError) -> Iterator[Event]:
+        self.clip.abandon()
+        self.work.clips.discard(self.clip)
+        yield InputFailed(self.name, error)
+
     def _recorded(self, recording: Recording) -> Tracks:
         return tracks_of(recording.chunks, self._shelf(), self.model, self.stream.model.family)
 
@@ -218,7 +223,7 @@ class OnePassVideo(_Video):
 
     def events(self, frame: Frame, value: None, error: FacecliError | None) -> Iterator[Event]:
         if frame.error:
-            yield InputFailed(frame.name, frame.error)
+            yield from self._failed(frame.error)
             return
         self.recording.close()
         with self.folder.writing():
@@ -239,7 +244,7 @@ class TwoPassVideo(_Video):
         try:
             yield from through(recording.read())
         except InputError as error:
-            yield InputFailed(self.name, error)
+            yield from self._failed(error)
             return
         with self.folder.writing():
             recording.close()
@@ -264,7 +269,7 @@ class StoredVideo(_Video):
                 self._tracks = mix_tracks(tracks, settings, self.stream.model, self._shelf())
             drawing = yield from draw(self.clip, self._tracks, through, given="codes", blank=settings.photo is None)
         except InputError as error:
-            yield InputFailed(self.name, error)
+            yield from self._failed(error)
             return
         count, drawn = len(tracks.frames), drawing.chunks.frame_count
         if drawn != count:

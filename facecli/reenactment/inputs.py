@@ -17,7 +17,7 @@ from facecli.detect.face import Face
 from facecli.errors import FacecliError, InputError
 from facecli.io.sources import Source
 from facecli.io.video import VideoReader
-from facecli.reconstruction.clip import NO_MORE_FACES
+from facecli.reconstruction.clip import NO_FACE_IN_FRAMES
 from facecli.reconstruction.events import Event, InputFailed
 from facecli.reconstruction.film import Film
 from facecli.reconstruction.folder import ResultFolder
@@ -180,7 +180,7 @@ def load_video(source: Source, stream: FaceStream, settings: Settings, room: Roo
     shelf = Shelf(work / "chunks/tracks")
     tracks = tracks_of(recording.chunks, shelf, stream.plugin.name, stream.model.family)
     if not tracks.people:
-        raise InputError(source.name, NO_MORE_FACES.format(len(tracks.frames)), "try --confidence 0.2")
+        raise InputError(source.name, NO_FACE_IN_FRAMES.format(len(tracks.frames)), "try --confidence 0.2")
     tracks = mix_tracks(tracks, stream.settings, stream.model, shelf)
     room.known[work] = Moving(
         source.name, tracks.model, tracks.family, False, False, recording.problem,

@@ -292,6 +292,24 @@ def test_what_belongs_to_another_result_stays(run, photo, tmp_path):
     assert (out / "photo_tiny.png").read_text() == "another's"
 
 
+def test_two_inputs_never_share_a_layouts_file(run, tiny, tmp_path, monkeypatch):
+    from tiny_face.layout import TinyLayout
+
+    def careless(self, root, views):
+        (root / "all.txt").write_text(views[0].stem)
+
+    monkeypatch.setattr(TinyLayout, "write_photograph", careless)
+    for name in ("one", "two"):
+        write_image(tmp_path / f"{name}.png", tiny.picture([FACE]))
+    ran = run(tmp_path / "one.png", tmp_path / "two.png", "--layout", "tiny")
+    assert ran.code == 1
+    (line,) = ran.errors
+    assert "all.txt was written for another input" in line or "all.txt is there already and belongs to" in line
+    (record,) = (record for record in lines(ran) if "files" in record)
+    assert (tmp_path / "out/all.txt").read_text() == Path(record["input"]).stem
+    assert len(list((tmp_path / "out").glob("*/run.json"))) == 1
+
+
 def test_layouts_tell_inputs_of_one_name_apart(run, tiny, tmp_path):
     for name, x in (("a/one.png", 40), ("b/one.png", 60), ("a/one.jpg", 80)):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -325,6 +343,7 @@ def test_a_layout_of_a_video(run, clip, tmp_path):
     out = tmp_path / "out"
     assert "<video" in (out / "report.html").read_text()
     (out / "report.html").unlink()
+    assert {tuple(record["files"]) for record in lines(ran)} == {(str(out / "clip_tiny.mp4"),)}
     points = {f"clip/clip_{n:06d}_points.txt" for n in range(12) if n not in (4, 5)}
     assert files_below(out) == {"clip_tiny.mp4", "clip/run.json", "clip/faces.jsonl", ".facecli-layout.jsonl"} | points
     with VideoReader(out / "clip_tiny.mp4") as video, VideoReader(clip) as source:
