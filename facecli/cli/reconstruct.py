@@ -24,7 +24,7 @@ def reconstruct(
     model: Annotated[
         str | None,
         typer.Option(
-            "--model", "-m", help="See `facecli models`. [default: mediapipe; of codes, their own]", show_default=False
+            "--model", "-m", help="See `facecli models`. (default: mediapipe; of codes, their own)", show_default=False
         ),
     ] = None,
     option: Annotated[
@@ -38,7 +38,7 @@ def reconstruct(
         typer.Option(
             help="What to write: obj, glb, ply, codes, json, overlay, depth, normals, crop, detail, or all of these; "
             "the names of the model's own pictures (see `facecli models MODEL`), or pictures for all of them; "
-            "comma-separated. [default: obj,glb,codes,json,overlay; of a video glb,codes,json,overlay]",
+            "comma-separated. (default: obj,glb,codes,json,overlay; of a video glb,codes,json,overlay)",
             show_default=False,
         ),
     ] = None,
@@ -55,7 +55,7 @@ def reconstruct(
         bool, typer.Option("--no-crop", help="Each picture is the model's crop already: one face that fills it.")
     ] = False,
     photo: Annotated[
-        Path | None, typer.Option(help="The photograph or video that codes belong on. [default: black]")
+        Path | None, typer.Option(help="The photograph or video that codes belong on. (default: black)")
     ] = None,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Folders with all that is below them.")] = False,
     smooth: Annotated[bool, typer.Option("--smooth", help="Smooth a video's faces over time (One-Euro).")] = False,
@@ -79,7 +79,7 @@ def reconstruct(
         str | None, typer.Option(help="Another landmarker than the model's own, see `facecli models`.")
     ] = None,
     confidence: Annotated[
-        float | None, typer.Option(help="Least confidence of a detection, 0 to 1. [default: the model's]")
+        float | None, typer.Option(help="Least confidence of a detection, 0 to 1. (default: the model's)")
     ] = None,
     texture_size: Annotated[
         int, typer.Option(help="Side of the textures in pixels; 0: by the face's size in the photograph.")
@@ -87,7 +87,7 @@ def reconstruct(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     rasterizer: Annotated[str, typer.Option(help="auto, numba, torch, pytorch3d.")] = "auto",
     batch_size: Annotated[int, typer.Option(help="Faces that the model takes at once; 0: its own choice.")] = 0,
-    workers: Annotated[int | None, typer.Option(help="Detecting threads. [default: one a core]")] = None,
+    workers: Annotated[int | None, typer.Option(help="Detecting threads. (default: one a core)")] = None,
     report: Annotated[bool, typer.Option("--report", help="Also write report.html, which opens offline.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a face on standard output.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Do finished inputs again.")] = False,
