@@ -300,15 +300,15 @@ def test_a_stopped_run_goes_on(transfer, tiny, source, tmp_path, monkeypatch):
     from facecli.reconstruction import passes
     from facecli.reenactment import pairs
 
-    monkeypatch.setattr(passes, "CHUNK_FRAMES", 8)
-    clip = write_colors(tmp_path / "long.mp4", 30)
+    monkeypatch.setattr(passes, "CHUNK_FRAMES", 5)
+    clip = write_colors(tmp_path / "long.mp4", 16)
     words = (source, "-t", clip, "--faces", "largest")
     assert transfer(*words, out="straight", take="texture").code == 0
     drawn, strip = [], pairs.Pair.strip
 
     def stopping(self, frame, textures=None):
         drawn.append(frame.index)
-        if frame.index == 20:
+        if frame.index == 12:
             raise KeyboardInterrupt
         return strip(self, frame, textures)
 
@@ -322,11 +322,11 @@ def test_a_stopped_run_goes_on(transfer, tiny, source, tmp_path, monkeypatch):
     drawn.clear()
     assert transfer(*words, take="texture").code == 0
     assert tiny.BlobLandmarker.calls == calls + 1  # the source
-    assert sorted(drawn) == list(range(16, 30))
+    assert sorted(drawn) == list(range(10, 16))
     assert not list((tmp_path / "out").glob("**/.facecli-*"))
     a, b = (load_codes(tmp_path / out / "source/long/face0/codes.npz").codes for out in ("straight", "out"))
     for name, value in a.values.items():
         np.testing.assert_array_equal(b[name], value)
     one, two = (frames_of(tmp_path / out / "source/long/animation.mp4") for out in ("straight", "out"))
-    assert len(one) == len(two) == 30
+    assert len(one) == len(two) == 16
     assert max(np.abs(x.astype(int) - y).mean() for x, y in zip(one, two, strict=True)) < 1
