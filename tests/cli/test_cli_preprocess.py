@@ -364,7 +364,8 @@ def test_missing_weights_end_with_3_and_the_way_to_get_them(facecli, tmp_path, m
     monkeypatch.setenv(places.FOLDERS_VARIABLE, str(tmp_path))
     places.rescan()
     code, rows, text = facecli("preprocess", ASTRONAUT, "-o", "out", "--fan")
-    assert code == 3 and not rows and "2DFAN4-11f355bf06.pth.tar is missing" in text and "facecli assets get" in text
+    assert code == 3 and not rows and "facecli assets get sfd fan_2d" in text
+    assert "s3fd-619a316812.pth" in text and "2DFAN4-11f355bf06.pth.tar" in text and "missing" in text
     places.rescan()
 
 
