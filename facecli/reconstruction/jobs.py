@@ -11,7 +11,7 @@ from facecli.errors import FacecliError, InputError
 from facecli.io.sources import OutputNames, Source
 from facecli.io.video import VideoReader
 from facecli.reconstruction.clip import Clip
-from facecli.reconstruction.events import Event, InputDone, InputFailed, Origin
+from facecli.reconstruction.events import Event, InputDone, InputFailed
 from facecli.reconstruction.film import Film
 from facecli.reconstruction.folder import ResultFolder, with_paths
 from facecli.reconstruction.layouts import Places
@@ -43,7 +43,7 @@ class Work:
 
 
 class Job:
-    """One input. `frames` is what it gives to a stream that other inputs go through, too; jobs that need a stream for
+    """One input, and the :class:`facecli.reconstruction.events.Origin` of its frames. `frames` is what it gives to a stream that other inputs go through, too; jobs that need a stream for
     themselves have `alone` set and are `run`."""
 
     alone = False
@@ -336,6 +336,3 @@ def _target(source: Source, stream: FaceStream, video: bool, further: dict[str, 
     fingerprint = stream.settings.fingerprint(video) | further
     folder = ResultFolder(work.output / name, source.state(), fingerprint, resumable=video)
     return Target(source, folder, name.name, file, video)
-
-
-__all__ = ["Job", "Origin", "Work", "draw", "jobs_of"]
