@@ -43,8 +43,11 @@ class Work:
 
 
 class Job:
-    """One input, and the :class:`facecli.reconstruction.events.Origin` of its frames. `frames` is what it gives to a stream that other inputs go through, too; jobs that need a stream for
-    themselves have `alone` set and are `run`."""
+    """One input, and the origin of its frames (:class:`facecli.reconstruction.events.Origin`).
+
+    `frames` is what it gives to a stream that other inputs go through, too; jobs that need a stream for themselves have
+    `alone` set and are `run`.
+    """
 
     alone = False
     detects = False
