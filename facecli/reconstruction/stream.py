@@ -186,8 +186,9 @@ class FaceStream:
 
     def _new_landmarker(self) -> Landmarker:
         options = dict(self.model.landmarker_options) if self.settings.landmarker is None else {}
-        if self.settings.confidence is not None:  # what the user says holds for all faces
-            options = {"confidence": self.settings.confidence}
+        if self.settings.confidence is not None:
+            options["confidence"] = self.settings.confidence
+            options.pop("further_confidence", None)  # what the user says holds for all faces
         options["device"] = self.device
         return registry.landmarker(self.settings.landmarker or self.model.landmarker, **options)
 
