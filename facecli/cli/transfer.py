@@ -56,7 +56,7 @@ def expression(
         list[str] | None,
         typer.Option(
             help="Codes that the target gives: expression, jaw, eyelids, eyes, pose, light, texture, …; "
-            "comma-separated. [default: expression,jaw,eyelids, as far as both have them]",
+            "comma-separated. (default: expression,jaw,eyelids, as far as both have them)",
             show_default=False,
         ),
     ] = None,
@@ -64,12 +64,12 @@ def expression(
     model: Annotated[
         str | None,
         typer.Option(
-            "--model", "-m", help="Of the sources. [default: mediapipe; of codes, their own]", show_default=False
+            "--model", "-m", help="Of the sources. (default: mediapipe; of codes, their own)", show_default=False
         ),
     ] = None,
     target_model: Annotated[
         str | None,
-        typer.Option(help="Of the targets: another model of the same family. [default: the source's]"),
+        typer.Option(help="Of the targets: another model of the same family. (default: the source's)"),
     ] = None,
     option: Annotated[
         list[str] | None,
@@ -93,7 +93,7 @@ def expression(
         list[str] | None,
         typer.Option(
             help="What to write: as for `facecli reconstruct`, and animation, the row of pictures. "
-            "[default: animation and reconstruct's own]",
+            "(default: animation and reconstruct's own)",
             show_default=False,
         ),
     ] = None,
@@ -108,7 +108,7 @@ def expression(
         bool, typer.Option("--loop", help="Of two videos a shorter target begins again, instead of ending it.")
     ] = False,
     photo: Annotated[
-        Path | None, typer.Option(help="The photograph or video that a source's codes belong on. [default: black]")
+        Path | None, typer.Option(help="The photograph or video that a source's codes belong on. (default: black)")
     ] = None,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Folders with all that is below them.")] = False,
     smooth: Annotated[bool, typer.Option("--smooth", help="Smooth videos' faces over time (One-Euro).")] = False,
@@ -122,7 +122,7 @@ def expression(
     ] = None,
     landmarker: Annotated[str | None, typer.Option(help="Another landmarker than the model's own.")] = None,
     confidence: Annotated[
-        float | None, typer.Option(help="Least confidence of a detection, 0 to 1. [default: the model's]")
+        float | None, typer.Option(help="Least confidence of a detection, 0 to 1. (default: the model's)")
     ] = None,
     texture_size: Annotated[
         int, typer.Option(help="Side of the textures in pixels; 0: by the face's size in the photograph.")
@@ -130,7 +130,7 @@ def expression(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     rasterizer: Annotated[str, typer.Option(help="auto, numba, torch, pytorch3d.")] = "auto",
     batch_size: Annotated[int, typer.Option(help="Faces that the model takes at once; 0: its own choice.")] = 0,
-    workers: Annotated[int | None, typer.Option(help="Detecting threads. [default: one a core]")] = None,
+    workers: Annotated[int | None, typer.Option(help="Detecting threads. (default: one a core)")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a face on standard output.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Do finished pairs again.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors.")] = False,
