@@ -81,15 +81,27 @@ def standins(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
+def own_assets(tmp_path, monkeypatch) -> Path:
+    """An empty folder: the only one that facecli looks for assets in."""
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    yield from _only_assets(folder, tmp_path, monkeypatch)
+
+
+@pytest.fixture
 def official(standins, monkeypatch, tmp_path) -> Path:
     """facecli finds the stand-ins as a user's official files, and nothing else."""
+    yield from _only_assets(standins, tmp_path, monkeypatch)
+
+
+def _only_assets(folder: Path, tmp_path: Path, monkeypatch):
     from facecli.assets import places
 
-    monkeypatch.setenv("FACECLI_ASSETS", str(standins))
+    monkeypatch.setenv("FACECLI_ASSETS", str(folder))
     for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME"):
         monkeypatch.setenv(name, str(tmp_path / name))
     monkeypatch.delenv("FACECLI_MIRROR", raising=False)
     monkeypatch.chdir(tmp_path)
     places.rescan()
-    yield standins
+    yield folder
     places.rescan()

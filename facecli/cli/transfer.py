@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from facecli.cli import console
+from facecli.cli import console, options
 from facecli.cli.groups import DefaultGroup
 from facecli.cli.progress import Progress
 from facecli.cli.reconstruct import Tally
@@ -51,7 +51,7 @@ def expression(
             "--target", "-t", help="Whose expressions, as SOURCE; may be given several times.", show_default=False
         ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("facecli-out"),
+    output: options.Output = Path("facecli-out"),
     take: Annotated[
         list[str] | None,
         typer.Option(
@@ -110,30 +110,21 @@ def expression(
     photo: Annotated[
         Path | None, typer.Option(help="The photograph or video that a source's codes belong on. (default: black)")
     ] = None,
-    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Folders with all that is below them.")] = False,
-    smooth: Annotated[bool, typer.Option("--smooth", help="Smooth videos' faces over time (One-Euro).")] = False,
-    smooth_with: Annotated[
-        str | None, typer.Option(help="one-euro or savgol. Implies --smooth.", show_default=False)
-    ] = None,
-    smooth_window: Annotated[float, typer.Option(help="Seconds that savgol's polynomials span.")] = 0.3,
-    hold: Annotated[
-        list[str] | None,
-        typer.Option(help="Codes that a person keeps through a video, as for reconstruct.", show_default=False),
-    ] = None,
-    landmarker: Annotated[str | None, typer.Option(help="Another landmarker than the model's own.")] = None,
-    confidence: Annotated[
-        float | None, typer.Option(help="Least confidence of a detection, 0 to 1. (default: the model's)")
-    ] = None,
-    texture_size: Annotated[
-        int, typer.Option(help="Side of the textures in pixels; 0: by the face's size in the photograph.")
-    ] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    rasterizer: Annotated[str, typer.Option(help="auto, numba, torch, pytorch3d.")] = "auto",
-    batch_size: Annotated[int, typer.Option(help="Faces that the model takes at once; 0: its own choice.")] = 0,
-    workers: Annotated[int | None, typer.Option(help="Detecting threads. (default: one a core)")] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object a face on standard output.")] = False,
+    recursive: options.Recursive = False,
+    smooth: options.Smooth = False,
+    smooth_with: options.SmoothWith = None,
+    smooth_window: options.SmoothWindow = 0.3,
+    hold: options.Hold = None,
+    landmarker: options.Landmarker = None,
+    confidence: options.Confidence = None,
+    texture_size: options.TextureSize = 0,
+    device: options.Device = "auto",
+    rasterizer: options.Rasterizer = "auto",
+    batch_size: options.BatchSize = 0,
+    workers: options.Workers = None,
+    json: options.Json = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Do finished pairs again.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors.")] = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Faces of the sources with the expressions of the targets; every source with every target.
 

@@ -24,17 +24,8 @@ NAMED = "detail/checkpoints/deca-epoch=01-val_loss/dataloader_idx_0=3.25000000.c
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch) -> Path:
-    """The only place that facecli looks in."""
-    found = tmp_path / "weights"
-    found.mkdir()
-    monkeypatch.setenv("FACECLI_ASSETS", str(found))
-    for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME"):
-        monkeypatch.setenv(name, str(tmp_path / name))
-    monkeypatch.chdir(tmp_path)
-    places.rescan()
-    yield found
-    places.rescan()
+def place(own_assets) -> Path:
+    return own_assets
 
 
 def state(rows: int | None = 50, detail: bool = True) -> dict[str, torch.Tensor]:

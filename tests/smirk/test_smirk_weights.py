@@ -18,17 +18,8 @@ GENERATOR = ("smirk/manifest_generator.json", "smirk_generator.")
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch) -> Path:
-    """The only folder that facecli looks in."""
-    found = tmp_path / "weights"
-    found.mkdir()
-    monkeypatch.setenv("FACECLI_ASSETS", str(found))
-    for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME"):
-        monkeypatch.setenv(name, str(tmp_path / name))
-    monkeypatch.chdir(tmp_path)
-    places.rescan()
-    yield found
-    places.rescan()
+def folder(own_assets) -> Path:
+    return own_assets
 
 
 def refusal(folder: Path, load=load_encoder) -> str:
