@@ -26,7 +26,7 @@ from facecli.morphable.flame_files import (
     read_template,
 )
 from facecli.morphable.flame_landmarks import FlameLandmarks
-from facecli.plugin import Reconstruction, Rig
+from facecli.plugin import Crop, Reconstruction, Rig
 
 FAMILY = "flame"
 EDITIONS = {"2020": files.FLAME, "2023": files.FLAME_2023, "2023-open": files.FLAME_2023_OPEN}
@@ -219,6 +219,20 @@ def needed_files(edition: str = "2020", *, eyelids: bool = False, mediapipe: boo
     needed += [files.MEDIAPIPE_EMBEDDING] if mediapipe else []
     needed += [files.LEFT_EYELID, files.RIGHT_EYELID] if eyelids else []
     return tuple(needed)
+
+
+def images_of(crops: Sequence[Crop], device: str | torch.device) -> torch.Tensor:
+    """The networks' input [B, 3, 224, 224], RGB 0..1."""
+    return torch.from_numpy(np.stack([crop.image for crop in crops])).to(device)
+
+
+def places_of(crops: Sequence[Crop], device: str | torch.device) -> dict[str, torch.Tensor]:
+    """Where crops lie in their photographs: ``warp`` [B, 3, 3] and ``photo_size`` [B, 2], to be kept with the codes."""
+    places = {
+        "warp": np.stack([crop.warp for crop in crops]),
+        "photo_size": np.array([crop.photo_size for crop in crops]),
+    }
+    return {name: torch.from_numpy(place).to(device, torch.float32) for name, place in places.items()}
 
 
 def steady(codes: Codes) -> Codes:

@@ -126,17 +126,13 @@ class DecaReconstructor:
     def encode(self, crops: Sequence[Crop]) -> Codes:
         """Codes of B faces: identity [B, 100], texture [B, 50], expression [B, 50], pose and jaw [B, 3], camera [B, 3],
         light [B, 9, 3], detail [B, 128], and `warp` and `photo_size`."""
-        images = torch.from_numpy(np.stack([crop.image for crop in crops])).to(self.device)
+        images = flame_head.images_of(crops, self.device)
         values = rename(split(self.networks["E_flame"](images)))
         if self._euler_jaw:
             values["jaw"] = euler_to_axis_angle(values["jaw"])
         if self.detail:
             values["detail"] = self.networks["E_detail"](images)
-        places = {
-            "warp": np.stack([crop.warp for crop in crops]),
-            "photo_size": np.array([crop.photo_size for crop in crops]),
-        }
-        values |= {name: torch.from_numpy(place).to(self.device, torch.float32) for name, place in places.items()}
+        values |= flame_head.places_of(crops, self.device)
         return Codes(values, "deca", self.family)
 
     # --- from codes --------------------------------------------------------------------------------------------------

@@ -125,12 +125,8 @@ class EmocaReconstructor:
     def encode(self, crops: Sequence[Crop]) -> Codes:
         """Codes of B faces: identity [B, 100], texture [B, 50], expression [B, 50], pose and jaw [B, 3], camera [B, 3],
         light [B, 9, 3], `warp` and `photo_size`, and, but in coarse mode, detail [B, 128]."""
-        values = self.networks.encode(torch.from_numpy(np.stack([crop.image for crop in crops])).to(self.device))
-        places = {
-            "warp": np.stack([crop.warp for crop in crops]),
-            "photo_size": np.array([crop.photo_size for crop in crops]),
-        }
-        values |= {name: torch.from_numpy(place).to(self.device, torch.float32) for name, place in places.items()}
+        values = self.networks.encode(flame_head.images_of(crops, self.device))
+        values |= flame_head.places_of(crops, self.device)
         return Codes(values, "emoca", self.family)
 
     # --- from codes --------------------------------------------------------------------------------------------------

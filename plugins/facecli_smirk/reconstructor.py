@@ -80,11 +80,9 @@ class SmirkReconstructor:
     @torch.inference_mode()
     def encode(self, crops: Sequence[Crop]) -> Codes:
         """Codes of B faces, see :data:`CODE_NAMES`, with `warp` and `photo_size`."""
-        images = torch.from_numpy(np.stack([crop.image for crop in crops])).to(self.device)
-        found = self.encoder(images)
+        found = self.encoder(flame_head.images_of(crops, self.device))
         values = {name: found[theirs] for name, theirs in CODE_NAMES.items()}
-        for name in ("warp", "photo_size"):
-            values[name] = torch.tensor(np.array([getattr(crop, name) for crop in crops])).to(images)
+        values |= flame_head.places_of(crops, self.device)
         return Codes(values, "smirk", self.family)
 
     def decode(self, codes: Codes) -> Reconstruction:
