@@ -205,7 +205,11 @@ class Reconstruction:
         texture: [B, 3, H, W] 0..1 the model's own texture, or None: then the photograph's is sampled.
         metres_per_unit: 0.001 when `vertices` are in millimetres, which all of facecli's models give.
         detail: wrinkles, where the model has them.
-        extras: a model's further results by name, [B, ...] each.
+        landmarks_3d: point-set name -> [B, K, 3] points of the mesh in the frame and unit of `vertices`, at the same place
+            of the surface whatever the pose (no contour that slides along the outline). Benchmarks need ``ibug68`` or a
+            set that can be turned into it.
+        extras: a model's further results by name, [B, ...] each. ``ibug68_fixed`` [B, 68, 2]: `landmarks_3d`'s ibug68 in
+            pixels of the photograph, where `landmarks`' have a sliding contour.
     """
 
     vertices: torch.Tensor
@@ -213,6 +217,7 @@ class Reconstruction:
     projected: torch.Tensor
     head_pose: torch.Tensor | None = None
     landmarks: dict[str, torch.Tensor] = field(default_factory=dict)
+    landmarks_3d: dict[str, torch.Tensor] = field(default_factory=dict)
     camera: dict[str, Any] = field(default_factory=dict)
     uv: torch.Tensor | None = None
     uv_triangles: torch.Tensor | None = None
@@ -237,6 +242,7 @@ class Reconstruction:
             projected=self.projected[index],
             head_pose=None if self.head_pose is None else self.head_pose[index],
             landmarks={name: points[index] for name, points in self.landmarks.items()},
+            landmarks_3d={name: points[index] for name, points in self.landmarks_3d.items()},
             camera={name: part(value) for name, value in self.camera.items()},
             texture=None if self.texture is None else self.texture[index],
             detail=None if self.detail is None else self.detail.select(index),
@@ -306,6 +312,12 @@ class Reconstructor(Protocol):
     # faces_beside(path) -> list[Face] | None
     #     Faces that files beside the photograph `path` tell of; None: the landmarker finds them. Called from several
     #     threads at once.
+    # crop_box(image, box) -> Crop
+    #     The crop around a detector's box [4] in `image`, without landmarks, as the model's authors evaluate it (NoW's
+    #     `detected_face`). Its `face` has that box and no points. Models that have none get faces landmarked near the box.
+    # neutral(codes) -> Codes
+    #     The same people at rest, for benchmarks of identity. Not needed where ``identity`` is a code and the standard
+    #     names expression, jaw, neck, eyes, eyelids and pose at zero are that.
     # whole_picture(image, face) -> Crop
     #     `--no-crop`: the photograph is the model's crop already. `face` has landmarks only if one was found in it.
     # draw(names, crops, codes, reconstruction, photos=None) -> dict[str, list[np.ndarray]]
