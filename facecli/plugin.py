@@ -205,11 +205,11 @@ class Reconstruction:
         texture: [B, 3, H, W] 0..1 the model's own texture, or None: then the photograph's is sampled.
         metres_per_unit: 0.001 when `vertices` are in millimetres, which all of facecli's models give.
         detail: wrinkles, where the model has them.
-        landmarks_3d: point-set name -> [B, K, 3] points of the mesh in the frame and unit of `vertices`, at the same place
-            of the surface whatever the pose (no contour that slides along the outline). Benchmarks need ``ibug68`` or a
-            set that can be turned into it.
-        extras: a model's further results by name, [B, ...] each. ``ibug68_fixed`` [B, 68, 2]: `landmarks_3d`'s ibug68 in
-            pixels of the photograph, where `landmarks`' have a sliding contour.
+        landmarks_3d: point-set name -> [B, K, 3] points of the mesh in the frame and unit of `vertices`, at the same
+            place of the surface whatever the pose (no contour that slides along the outline). Benchmarks need ``ibug68``
+            or a set that can be turned into it.
+        extras: a model's further results by name, [B, ...] each. ``ibug68_fixed`` [B, 68, 2]: `landmarks_3d`'s ibug68
+            in pixels of the photograph, where `landmarks`' have a sliding contour.
     """
 
     vertices: torch.Tensor
@@ -314,7 +314,7 @@ class Reconstructor(Protocol):
     #     threads at once.
     # crop_box(image, box) -> Crop
     #     The crop around a detector's box [4] in `image`, without landmarks, as the model's authors evaluate it (NoW's
-    #     `detected_face`). Its `face` has that box and no points. Models that have none get faces landmarked near the box.
+    #     `detected_face`). Its `face` has that box and no points. Models without it get faces landmarked near the box.
     # neutral(codes) -> Codes
     #     The same people at rest, for benchmarks of identity. Not needed where ``identity`` is a code and the standard
     #     names expression, jaw, neck, eyes, eyelids and pose at zero are that.
