@@ -206,7 +206,7 @@ class Reconstruction:
         metres_per_unit: 0.001 when `vertices` are in millimetres, which all of facecli's models give.
         detail: wrinkles, where the model has them.
         landmarks_3d: point-set name -> [B, K, 3] points of the mesh in the frame and unit of `vertices`, at the same
-            place of the surface whatever the pose (no contour that slides along the outline). Benchmarks need ``ibug68``
+            place of the surface whatever the pose (no contour that slides along the outline). Benchmarks need ibug68
             or a set that can be turned into it.
         extras: a model's further results by name, [B, ...] each. ``ibug68_fixed`` [B, 68, 2]: `landmarks_3d`'s ibug68
             in pixels of the photograph, where `landmarks`' have a sliding contour.
