@@ -1,0 +1,1 @@
+"""Faces to measure and train with: heads rendered by formula, with exact labels."""
