@@ -22,9 +22,13 @@ FIELDS = (
     "pupil",
     "hair",  # the scalp
     "beard",  # where one grows: chin, jaw, above the lip
-    "flush",  # cheeks, nose, ears: where blood shows
+    "flush",  # cheeks, nose, ears: where blood shows; no edge, 0..1
+    "cloth",  # below the neckline
 )
 """Names of the fields that :meth:`HeadModel.fields` may give."""
+
+FIELD_MM = 4.0
+"""Millimetres over which a field goes from 0 to 1."""
 
 
 @runtime_checkable
@@ -50,8 +54,6 @@ class HeadModel(Protocol):
     """[F] bool, the outer skin: face, scalp, ears, neck; not eyeballs, lining of the mouth, teeth."""
     face: np.ndarray
     """[F] bool, the part of `skin` that a face mask shows: forehead to chin, ear to ear."""
-    cull: bool
-    """Whether triangles seen from behind are left out of pictures: False for open meshes."""
 
     def vertices(self, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
         """[B, V, 3] from `identity` [B, I] and `expression` [B, E]; zeros are the mean head at rest."""
@@ -65,10 +67,10 @@ class HeadModel(Protocol):
     def fields(self) -> Mapping[str, np.ndarray]:
         """Name of :data:`FIELDS` -> [V] float32, the same for all heads; names may be missing.
 
-        A field is a soft mask whose edge is where it crosses 0.5: well above inside, well below outside, and smooth
-        between, at best linear over some millimetres (a signed distance: ``0.5 + distance / width``; values beyond
-        0..1 are welcome). It is interpolated over the triangles and only then cut, so edges come out sharper than the
-        mesh. ``iris`` and ``pupil`` lie on the ``eyeball``, ``teeth`` in the ``mouth``: later fields of the list win.
+        A field is a signed distance to its edge along the mean head: ``0.5 + millimetres inside / FIELD_MM``, beyond
+        0..1 too (-9 far outside). It is interpolated over the triangles and only then cut, so edges come out sharper
+        than the mesh, and may be moved in and out from head to head. What is seen of a triangle from behind (an open
+        mouth's hole) is drawn as ``mouth`` whatever its fields say. ``iris`` and ``pupil`` lie on the ``eyeball``.
         """
         ...
 
