@@ -86,6 +86,8 @@ class Plugin:
             codes can be mixed.
         reconstructor: ``"module:attribute"`` of a :class:`Reconstructor`, or None.
         options: what users may set of the reconstructor, by name.
+        benchmark_options: values of these for benchmarks of shape and landmarks, unless users say otherwise: without
+            what takes time and doesn't change `vertices`.
         pictures: name -> what it shows: pictures that the reconstructor's `draw` makes, further words for ``--save``.
         layouts: name -> :class:`LayoutInfo`.
         landmarkers: name -> ``"module:attribute"`` of a :class:`Landmarker`.
@@ -103,6 +105,7 @@ class Plugin:
     family: str = ""
     reconstructor: str | None = None
     options: Mapping[str, Option] = field(default_factory=dict)
+    benchmark_options: Mapping[str, Any] = field(default_factory=dict)
     pictures: Mapping[str, str] = field(default_factory=dict)
     layouts: Mapping[str, LayoutInfo] = field(default_factory=dict)
     landmarkers: Mapping[str, str] = field(default_factory=dict)
@@ -318,6 +321,8 @@ class Reconstructor(Protocol):
     # neutral(codes) -> Codes
     #     The same people at rest, for benchmarks of identity. Not needed where ``identity`` is a code and the standard
     #     names expression, jaw, neck, eyes, eyelids and pose at zero are that.
+    # neutral_note: str
+    #     One sentence that benchmarks of identity print beside the numbers of a model whose neutral faces aren't quite.
     # whole_picture(image, face) -> Crop
     #     `--no-crop`: the photograph is the model's crop already. `face` has landmarks only if one was found in it.
     # draw(names, crops, codes, reconstruction, photos=None) -> dict[str, list[np.ndarray]]

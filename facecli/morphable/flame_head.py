@@ -101,7 +101,8 @@ class FlameHead(nn.Module):
 
         ``extras``: ``verts`` [B, V, 3], the programs' own posed vertices in metres; in NDC of the crop ``trans_verts``
         [B, V, 3], ``landmarks2d`` [B, 68, 2] (contour as seen), ``landmarks3d`` [B, 68, 3] (fixed on the mesh) and,
-        with MediaPipe's points, ``landmarks_mediapipe`` [B, 105, 2].
+        with MediaPipe's points, ``landmarks_mediapipe`` [B, 105, 2]. ``ibug68_fixed`` [B, 68, 2] are those that are
+        fixed on the mesh in the photograph, where `landmarks`' have the contour as seen.
         """
         codes = self.complete(codes)
         shape = {name: codes[name] for name in ("identity", "expression", "jaw", "neck", "eyes")}
@@ -119,12 +120,14 @@ class FlameHead(nn.Module):
         def to_photo(ndc: torch.Tensor) -> torch.Tensor:
             return crop_to_photo(ndc_to_crop(ndc[..., :2], CROP_SIZE), codes["warp"])
 
+        extras["ibug68_fixed"] = to_photo(extras["landmarks3d"])
         return Reconstruction(
             vertices=head * MM,
             triangles=self.triangles,
             projected=torch.cat([to_photo(extras["trans_verts"]), -posed[..., 2:] * MM], -1),
             head_pose=_head_pose(turn, root * MM, camera, codes["photo_size"]),
             landmarks={name: to_photo(ndc) for name, ndc in points.items()},
+            landmarks_3d=self.landmarks.on_mesh(head * MM),
             camera={
                 "kind": "scaled orthographic",
                 "pixels_per_mm": camera[:, 0] / MM,

@@ -67,6 +67,11 @@ class FlameLandmarks(nn.Module):
         """105 points [B, 105, 3] of MediaPipe's, in the order of :data:`facecli.detect.landmarks.MEDIAPIPE105`."""
         return self._fixed(vertices, "mediapipe")
 
+    def on_mesh(self, vertices: torch.Tensor) -> dict[str, torch.Tensor]:
+        """All sets that are fixed on the mesh, by their names: ``ibug68`` and, where loaded, ``mediapipe105``."""
+        found = {"ibug68": self.full68(vertices)}
+        return found | ({"mediapipe105": self.mediapipe105(vertices)} if self.has_mediapipe else {})
+
     def _fixed(self, vertices: torch.Tensor, name: str) -> torch.Tensor:
         corners, weights = getattr(self, f"{name}_vertices"), getattr(self, f"{name}_weights")
         return _mix(vertices, corners[None].expand(len(vertices), -1, -1), weights[None])

@@ -157,7 +157,7 @@ class FaceStream:
     def frames(self, frames: Iterable[Frame], mix: Mixer) -> Iterator[Frame]:
         """The `frames` with their faces reconstructed, in order; `mix` is called between encoding and decoding."""
         workers = cpu_count() if self.settings.workers is None else self.settings.workers
-        yield from self._reconstructed(parallel_map(self._find, frames, workers=workers), mix)
+        yield from self._reconstructed(parallel_map(self.find, frames, workers=workers), mix)
 
     def encode(self, crops: list[Crop]) -> Codes:
         """Codes of any number of crops, batch by batch."""
@@ -200,26 +200,29 @@ class FaceStream:
             self.plugin.name, chosen.layout, self.model, save=chosen.save, photo_size=chosen.in_photo
         )
 
-    def _find(self, frame: Frame) -> Frame:
+    def find(self, frame: Frame) -> Frame:
+        """`frame` with its picture, faces and crops. Called in several threads at once."""
         if frame.skip or frame.error or frame.given == "codes":
             return frame
         if frame.image is None:
             frame.image = read_image(frame.path)
         if not frame.given:
-            frame.faces = self._faces(frame)
+            frame.faces = self.faces_of(frame)
         cut = self.model.crop if self.settings.crop else self.model.whole_picture
         frame.crops = [cut(frame.image, face) for face in frame.faces]
         return frame
 
-    def _faces(self, frame: Frame) -> list[Face]:
+    def faces_of(self, frame: Frame) -> list[Face]:
+        """The faces that the settings ask for, told of by a file beside the picture or detected, largest first."""
         told = self.model.faces_beside(frame.path) if frame.path and hasattr(self.model, "faces_beside") else None
-        faces = self._detected(frame.image) if told is None else told
+        faces = self.detect(frame.image) if told is None else told
         if not self.settings.crop:  # the picture is one face's, whether it is recognised in it or not
             return largest_first(faces, "largest") or [_everywhere(frame.image)]
         # Of a video's faces those of the same people are kept, which only the mixer can tell.
         return largest_first(faces, self.settings.faces if frame.index is None else "all")
 
-    def _detected(self, image: np.ndarray) -> list[Face]:
+    def detect(self, image: np.ndarray) -> list[Face]:
+        """All faces of `image`, found by this thread's own landmarker; none once the stream is closed."""
         with self._lock:
             if self._closed:
                 return []

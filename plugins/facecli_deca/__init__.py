@@ -26,6 +26,7 @@ plugin = Plugin(
         "flame": Option("edition of FLAME; the network knows 2020's", choices=("2020", "2023", "2023-open")),
         "checkpoint": Option("path of other weights than deca_model.tar"),
     },
+    benchmark_options={"detail": False},
     pictures={
         "shape": "the head in grey",
         "shape_detail": "the head in grey, with its wrinkles",

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from facecli.crop import similarity_from_points, square_warp, warp_bilinear
+from facecli.crop import similarity_from_points, square_around, square_warp, warp_bilinear
 from facecli.detect.face import Face, box_of_points
 from facecli.detect.landmarks import convert, convertible_to
 
 SIZE = 224
 AROUND = 1.25
 """Side of the crop over that of the face."""
+AROUND_DETECTED = 1.6
+"""Side of the crop over the mean side of a detector's box, as the authors evaluate on NoW."""
 
 _FACE = {"kpt68": (1.1, 0.0), "bbox": (1.0, 0.12)}
 """Of a box: side of the face over its mean side, and how far down its middle is moved, in sides. Landmarks' bounds end
@@ -37,6 +39,16 @@ def square_of(box: np.ndarray, kind: str) -> tuple[np.ndarray, int]:
     width, height = x1 - x0, y1 - y0
     side = scale * (width + height) / 2
     return np.array([x1 - width / 2, y1 - height / 2 + drop * side]), int(AROUND * side)
+
+
+def detected_warp(box: np.ndarray) -> np.ndarray:
+    """[3, 3] photograph -> crop, around a detector's box [4] as in the authors' evaluation: in its middle, where
+    :func:`square_of` moves down.
+
+    Raises:
+        ValueError: the box has no area.
+    """
+    return square_warp(*square_around(box, AROUND_DETECTED), SIZE)
 
 
 def face_warp(face: Face) -> np.ndarray:

@@ -32,7 +32,7 @@ from facecli.render.lighting import white_light
 from facecli.render.ndc import RULES
 from facecli.render.uv_space import UvSpace
 from facecli_deca import files
-from facecli_deca.crop import cut, face_warp, whole_warp
+from facecli_deca.crop import cut, detected_warp, face_warp, whole_warp
 from facecli_deca.detail_decoder import N_DETAIL, N_EXPRESSION, latent
 from facecli_deca.encoder import rename, split
 from facecli_deca.face import DecodedFace, Decoder
@@ -117,6 +117,14 @@ class DecaReconstructor:
             ValueError: the face has no area.
         """
         return _crop(face, image, face_warp(face))
+
+    def crop_box(self, image: np.ndarray, box: np.ndarray) -> Crop:
+        """A square around a detector's box [4], as DECA's evaluation on NoW has it.
+
+        Raises:
+            ValueError: the box has no area.
+        """
+        return _crop(Face(np.asarray(box, np.float64), 1.0), image, detected_warp(box))
 
     def whole_picture(self, image: np.ndarray, face: Face) -> Crop:
         """The photograph, scaled to the crop's size; padded with black if it isn't square."""

@@ -45,6 +45,7 @@ plugin = Plugin(
         "cat_dim": Option("panels of the layout's video: 0 one below the other, 1 side by side", int, ("0", "1")),
         **{name: Option(help, bool) for name, help in _YES_NO_PANELS.items()},
     },
+    benchmark_options={"mode": "coarse"},
     pictures={
         "inputs": "the crop, 224 pixels wide as all of these",
         "geometry_coarse": "the head in grey",

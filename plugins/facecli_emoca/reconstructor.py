@@ -25,7 +25,7 @@ from facecli.plugin import Crop, Reconstruction, Rig
 from facecli.render.head_view import HeadRenderer
 from facecli.render.uv_space import UvSpace
 from facecli_deca import files as deca
-from facecli_deca.crop import cut, face_warp, whole_warp
+from facecli_deca.crop import cut, detected_warp, face_warp, whole_warp
 from facecli_deca.detail_decoder import N_EXPRESSION, latent
 from facecli_deca.encoder import BANDS, CHANNELS, N_DETAIL
 from facecli_deca.face import Decoder
@@ -112,6 +112,14 @@ class EmocaReconstructor:
             ValueError: the face has no area.
         """
         return self._cut(image, face, face_warp(face))
+
+    def crop_box(self, image: np.ndarray, box: np.ndarray) -> Crop:
+        """A square around a detector's box [4], as EMOCA's evaluation on NoW has it, which is DECA's.
+
+        Raises:
+            ValueError: the box has no area.
+        """
+        return self._cut(image, Face(np.asarray(box, np.float64), 1.0), detected_warp(box))
 
     def whole_picture(self, image: np.ndarray, face: Face) -> Crop:
         """The photograph, made square by black bars where it isn't; the official program would turn such pictures."""

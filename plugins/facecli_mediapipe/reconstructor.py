@@ -52,6 +52,7 @@ class MediaPipeReconstructor:
     landmarker_options: dict = {}  # noqa: RUF012 - read-only, as the contract says
     constants = ("size",)
     batch_size = 1
+    neutral_note = "mediapipe keeps the expression: its surface doesn't tell identity and expression apart"
 
     def __init__(self, device: str = "cpu"):
         self.device = torch.device(device)
@@ -128,12 +129,14 @@ class MediaPipeReconstructor:
         pixels_per_mm = camera[:, 0] / size[:, 0, 0]
         xy = turned[..., :2] * scale * turned.new_tensor([1.0, -1.0]) + origin
         projected = torch.cat([xy, -turned[..., 2:] * size], -1)
+        vertices = (surface * size)[:, :FACE_POINTS]
         return Reconstruction(
-            vertices=(surface * size)[:, :FACE_POINTS],
+            vertices=vertices,
             triangles=self._triangles,
             projected=projected[:, :FACE_POINTS],
             head_pose=place_in_front(rotation, pixels_per_mm, camera[:, 1:], codes["photo_size"]),
             landmarks=_landmarks(xy),
+            landmarks_3d={"mediapipe468": vertices},
             camera={
                 "kind": "weak perspective",
                 "pixels_per_mm": pixels_per_mm,

@@ -13,6 +13,9 @@ from facecli_smirk.renderer import SIZE
 CROP_SCALE = 1.4
 """Side of the crop over the mean side of the box around MediaPipe's points."""
 
+DETECTED_SCALE = 1.6
+"""The same of a detector's box: the scale of SMIRK's validation, and of its family's evaluations on NoW."""
+
 _FOREHEAD = 0.2
 _BROWS, _CHIN = slice(17, 27), 8
 
@@ -25,6 +28,15 @@ def face_crop(image: np.ndarray, face: Face, scale: float = CROP_SCALE) -> Crop:
     """
     pixels, warp = box_crop(image, face_box(face), scale, SIZE)
     return _crop(face, pixels, warp, image)
+
+
+def detected_crop(image: np.ndarray, box: np.ndarray) -> Crop:
+    """The square around a detector's box [4] in `image`.
+
+    Raises:
+        ValueError: the box has no area.
+    """
+    return face_crop(image, Face(np.asarray(box, np.float64), 1.0), DETECTED_SCALE)
 
 
 def whole_crop(image: np.ndarray, face: Face) -> Crop:

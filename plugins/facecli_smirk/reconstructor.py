@@ -14,7 +14,7 @@ from facecli.morphable import flame_head
 from facecli.morphable.flame_head import FlameHead, needed_files
 from facecli.plugin import Crop, Reconstruction, Rig
 from facecli_smirk import files
-from facecli_smirk.crops import face_crop, whole_crop
+from facecli_smirk.crops import detected_crop, face_crop, whole_crop
 from facecli_smirk.pictures import SmirkPictures
 from facecli_smirk.weights import load_encoder
 
@@ -72,6 +72,10 @@ class SmirkReconstructor:
     def crop(self, image: np.ndarray, face: Face) -> Crop:
         """A square around `face`, see :func:`facecli_smirk.crops.face_crop`."""
         return face_crop(image, face)
+
+    def crop_box(self, image: np.ndarray, box: np.ndarray) -> Crop:
+        """A square around a detector's box, see :func:`facecli_smirk.crops.detected_crop`."""
+        return detected_crop(image, box)
 
     def whole_picture(self, image: np.ndarray, face: Face) -> Crop:
         """All of `image`, stretched to a square: what the demos do without ``--crop``."""
