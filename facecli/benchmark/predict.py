@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from facecli import registry
-from facecli.benchmark.near_box import face_near
+from facecli.benchmark.near_box import best_match, face_near
 from facecli.benchmark.neutral import keeps_expression, neutral_codes
 from facecli.benchmark.points import head_rotation, ibug68_pixels, in_millimetres, now_landmarks
 from facecli.codes import Codes
@@ -72,6 +72,8 @@ class Predictor:
         landmarker: another one than the model's own. It is asked for all portraits then; boxes say which face is meant.
         confidence: the landmarker's threshold; None: the model's own.
         workers: threads that read and detect; None: one a core.
+        boxes: ``"crop"``: as above; ``"choose"``: boxes only say which of the faces that the landmarker finds in the
+            whole picture is meant.
 
     Raises:
         UsageError, PluginError, MissingAssetError: the model, or the landmarker that it needs, can't be had.
@@ -87,6 +89,7 @@ class Predictor:
         landmarker: str | None = None,
         confidence: float | None = None,
         workers: int | None = None,
+        boxes: Literal["crop", "choose"] = "crop",
     ):
         chosen = dict(options) if isinstance(options, Mapping) else parse_options(options)
         self.plugin: Plugin = registry.plugin(model)
@@ -100,7 +103,7 @@ class Predictor:
             batch_size=batch_size,
             workers=workers,
         )
-        self._stream = _PortraitStream(settings)
+        self._stream = _PortraitStream(settings, boxes)
         if not self._stream.crops_boxes:
             self._stream.prepare()
 
@@ -157,9 +160,10 @@ class _Task:
 class _PortraitStream(FaceStream):
     """Frames of one face each, found by a box where there is one. A frame's `beside` is the face at rest."""
 
-    def __init__(self, settings: Settings):
+    def __init__(self, settings: Settings, boxes: str):
         super().__init__(settings)
-        self.crops_boxes = settings.landmarker is None and hasattr(self.model, "crop_box")
+        self.choosing = boxes == "choose"
+        self.crops_boxes = settings.landmarker is None and hasattr(self.model, "crop_box") and not self.choosing
         note = getattr(self.model, "neutral_note", "")
         self.notes: dict[str, None] = {note: None} if note else {}
 
@@ -178,7 +182,7 @@ class _PortraitStream(FaceStream):
 
     def _face(self, portrait: Portrait, image: np.ndarray, box: np.ndarray | None) -> Face:
         if box is not None:
-            face = face_near(self.detect, image, box)
+            face = best_match(self.detect(image), box) if self.choosing else face_near(self.detect, image, box)
             if face is None:
                 raise InputError(portrait.name, "no face found near the box", "is one there, upright?")
             return face
