@@ -13,6 +13,7 @@ from facecli.codes import Codes
 from facecli.crop import transform_points, warp_bilinear
 from facecli.detect.face import Face
 from facecli.plugin import Crop, Reconstruction
+from tiny_face.landmarks import ibug68_on_mesh
 
 CROP_SIZE = 64
 MARGIN = 1.2  # side of the crop in units of the box's longer side
@@ -32,6 +33,9 @@ class TinyReconstructor:
         self.device, self.margin, self.depth = torch.device(device), margin, 1.0 if depth == "round" else 0.5
         sphere, triangles, uv = _unit_sphere(24, 16)
         self._sphere, self._triangles, self._uv = (part.to(self.device) for part in (sphere, triangles, uv))
+        corners, weights = ibug68_on_mesh(sphere.double().numpy(), triangles.numpy())
+        self._corners = torch.from_numpy(corners).to(self.device)
+        self._weights = torch.from_numpy(weights).float().to(self.device)
 
     def crop(self, image: np.ndarray, face: Face) -> Crop:
         """A square around the box; pixel centres are at integers, so the crop's outer edge is at -0.5."""
@@ -75,17 +79,23 @@ class TinyReconstructor:
         ratio, camera = codes["identity"], codes["camera"]
         half = HEAD_WIDTH_MM / 2 * torch.cat([torch.ones_like(ratio), ratio, self.depth * torch.ones_like(ratio)], 1)
         vertices = self._sphere * half[:, None]
-        in_crop = vertices * camera[:, None, :1] * vertices.new_tensor([1.0, -1.0, -1.0])  # y down, depth away from us
-        in_crop[..., :2] += camera[:, None, 1:]
+        points = (vertices[:, self._corners] * self._weights[..., None]).sum(2)
         to_photo = torch.linalg.inv(codes["warp"])
-        x, y = in_crop[..., 0], in_crop[..., 1]
-        homogeneous = torch.stack([x, y, torch.ones_like(x)], -1)
-        in_photo = homogeneous @ to_photo.transpose(1, 2)
-        depth = in_crop[..., 2:] / camera[:, None, :1]  # millimetres
+
+        def in_photo(head: torch.Tensor) -> torch.Tensor:
+            in_crop = head * camera[:, None, :1] * head.new_tensor([1.0, -1.0, -1.0])  # y down, depth away from us
+            in_crop[..., :2] += camera[:, None, 1:]
+            x, y = in_crop[..., 0], in_crop[..., 1]
+            homogeneous = torch.stack([x, y, torch.ones_like(x)], -1)
+            depth = in_crop[..., 2:] / camera[:, None, :1]  # millimetres
+            return torch.cat([(homogeneous @ to_photo.transpose(1, 2))[..., :2], depth], -1)
+
         return Reconstruction(
             vertices=vertices,
             triangles=self._triangles,
-            projected=torch.cat([in_photo[..., :2], depth], -1),
+            projected=in_photo(vertices),
+            landmarks={"ibug68": in_photo(points)[..., :2]},
+            landmarks_3d={"ibug68": points},
             camera={"kind": "weak perspective", "pixels_per_mm": camera[:, 0] * to_photo[:, 0, 0]},
             uv=self._uv,
             texture=codes["texture"][:, :, None, None].expand(-1, 3, 16, 16),
@@ -93,6 +103,10 @@ class TinyReconstructor:
         )
 
     # --- what a model may have beside that --------------------------------------------------------------------------
+
+    def crop_box(self, image: np.ndarray, box: np.ndarray) -> Crop:
+        """The crop around a detector's box, as benchmarks give it."""
+        return self.crop(image, Face(np.asarray(box, np.float64), 1.0))
 
     def draw(
         self,
