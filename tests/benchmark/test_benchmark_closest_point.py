@@ -23,7 +23,7 @@ def backend(request) -> str:
 
 
 def nearest_by_search(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """Distances [n] from `points` [n, 3] to triangles [F, 3, 3] as the least of faces' and edges', each pair looked at."""
+    """Distances [n] from `points` [n, 3] to triangles [F, 3, 3]: the least of faces and edges, each pair looked at."""
     a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
     best = np.full(len(points), np.inf)
     for start, end in ((a, b), (b, c), (c, a)):
