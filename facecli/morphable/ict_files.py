@@ -30,7 +30,8 @@ class IctArrays:
     Args:
         mean: [V, 3] float32.
         identity: [I, V, 3] float32, one standard deviation each.
-        expression: [E, V, 3] float32 at weight 1; `expression_names` [E] are ARKit's with ``_L`` and ``_R``, the subject's.
+        expression: [E, V, 3] float32 at weight 1; `expression_names` [E] are ARKit's, with ``_L`` and
+            ``_R`` for the subject's left and right.
         triangles: [F, 3] int64. uv: [T, 2] float32, origin bottom-left; uv_triangles: [F, 3] int64.
         source_vertex: [V] int64, which of ICT-FaceKit's 26719 vertices each is, ascending.
         fingerprint: of the numbers, 16 hexadecimal digits.
