@@ -16,7 +16,7 @@ from facecli.benchmark.neutral import keeps_expression, neutral_codes
 from facecli.benchmark.points import head_rotation, ibug68_pixels, in_millimetres, now_landmarks
 from facecli.codes import Codes
 from facecli.detect.face import Face
-from facecli.errors import FacecliError, InputError
+from facecli.errors import FacecliError, InputError, UsageError
 from facecli.io.images import read_image
 from facecli.plugin import Plugin, Reconstruction
 from facecli.reconstruction.api import as_rgb
@@ -91,6 +91,8 @@ class Predictor:
         workers: int | None = None,
         boxes: Literal["crop", "choose"] = "crop",
     ):
+        if boxes not in ("crop", "choose"):
+            raise UsageError(f"boxes are to crop or to choose, not to {boxes}")
         chosen = dict(options) if isinstance(options, Mapping) else parse_options(options)
         self.plugin: Plugin = registry.plugin(model)
         settings = Settings(
