@@ -140,7 +140,7 @@ class _NumbaTree:
 
 class _IglTree:
     def __init__(self, vertices: np.ndarray, triangles: np.ndarray):
-        os.environ.setdefault("LIBIGL_NUM_THREADS", "1")  # read once, at libigl's first query
+        os.environ.setdefault("IGL_NUM_THREADS", "1")  # read once, at libigl's first query
         import igl
 
         self._vertices, self._triangles = vertices, triangles
