@@ -19,6 +19,7 @@ from facecli.detect.landmarks import MEDIAPIPE_TO_IBUG68
 from facecli.errors import UsageError
 from facecli.morphable.flame_head import FlameHead
 from facecli.plugin import Reconstructor
+from facecli_deca.crop import cut, detected_warp
 from facecli_emoca.encoder import EmocaNetworks
 from facecli_emoca.flame import flame_of_model
 from facecli_emoca.overlay import paste_back
@@ -72,6 +73,18 @@ def test_a_videos_crop_is_golden(model, photo, golden):
     np.testing.assert_allclose(crop.image * 255, np.rint(crop.image * 255), atol=1e-4)
     bytes_ = np.rint(crop.image * 255).transpose(1, 2, 0)
     assert abs(bytes_[::4, ::4] - golden["video_crop_u8"]).max() == 0
+
+
+def test_a_detectors_box_gives_decas_crop_in_the_models_interpolation(model, photo):
+    box = np.array([170.0, 60.0, 280.0, 190.0])
+    found = model.crop_box(photo, box)
+    assert np.array_equal(found.warp, detected_warp(box))
+    assert np.array_equal(found.image, cut(photo, detected_warp(box))) and np.array_equal(found.face.box, box)
+    cubic = copy.copy(model)
+    cubic._cubic = True
+    bytes_ = cubic.crop_box(photo, box).image * 255
+    np.testing.assert_allclose(bytes_, np.rint(bytes_), atol=1e-4)
+    assert 0 < np.abs(bytes_ / 255 - found.image).mean() < 0.02
 
 
 def test_whole_pictures(model, photo, golden):

@@ -54,6 +54,7 @@ def test_the_mesh_lands_on_the_landmarks(model, photo, face):
     np.testing.assert_allclose(decoded.projected[0, :, :2], face.points[:FACE_POINTS, :2], atol=1e-3)
     np.testing.assert_allclose(decoded.landmarks["mediapipe478"][0], face.points[:, :2], atol=1e-3)
     assert decoded.landmarks["ibug68"].shape == (1, 68, 2)
+    assert torch.equal(decoded.landmarks_3d["mediapipe468"], decoded.vertices)
     depth_pixels = decoded.projected[0, :, 2] * decoded.camera["pixels_per_mm"][0]
     expected = face.points[:FACE_POINTS, 2]
     np.testing.assert_allclose(depth_pixels - depth_pixels.mean(), expected - expected.mean(), atol=1e-3)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facecli.assets import places
+from facecli.benchmark.closest_point import ClosestPoints
 from facecli.codes import Codes
 from facecli.errors import MissingAssetError, UsageError
 from facecli.geometry.camera import crop_camera, photo_camera
@@ -64,6 +65,27 @@ def test_the_programs_own_vertices_come_along(head):
     ndc = found.extras["landmarks2d"][0, 30]
     back = (((ndc + 1) * 112) - torch.tensor([10.0, -5.0])) / 0.8
     assert torch.allclose(found.landmarks["ibug68"][0, 30], back, atol=1e-3)
+
+
+def test_points_on_the_mesh_stay_at_their_place_of_it(head):
+    codes = some_codes()
+    found = head.decode(codes)
+    still = head.decode(codes.replace(pose=torch.zeros(3, 3)))
+    assert set(found.landmarks_3d) == {"ibug68", "mediapipe105"}
+    for name, points in found.landmarks_3d.items():
+        assert torch.equal(points, still.landmarks_3d[name])  # the head frame knows no pose
+        for vertices, of_face in zip(found.vertices.numpy(), points.double().numpy(), strict=True):
+            assert ClosestPoints(vertices, head.triangles.numpy()).query(of_face).distance.max() < 1e-4  # millimetres
+    # The head's pose and the camera take them where `ibug68_fixed` has them on the photograph.
+    no_lids = head.decode(codes.replace(eyelids=torch.zeros(3, 2)))
+    turn, shift = no_lids.head_pose[:, :3, :3], no_lids.head_pose[:, None, :3, 3]
+    seen = no_lids.landmarks_3d["ibug68"] @ turn.transpose(1, 2) + shift
+    pixels = seen[..., :2] * no_lids.camera["pixels_per_mm"][:, None, None]
+    x, y = pixels[..., 0] + (500 - 1) / 2, (400 - 1) / 2 - pixels[..., 1]
+    assert (torch.stack([x, y], -1) - no_lids.extras["ibug68_fixed"]).abs().max() < 1e-3
+    # All but the contour are where the points as seen are, too.
+    gap = (found.extras["ibug68_fixed"] - found.landmarks["ibug68"]).norm(dim=2)
+    assert gap[:, 17:].max() < gap[:, :17].max() / 5
 
 
 def test_lids_stay_on_the_eyes_of_the_exported_head(head):

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facecli.crop import warp_bilinear
+from facecli.crop import transform_points, warp_bilinear
 from facecli.detect.face import Face, box_of_points
 from facecli.detect.landmarks import convert
-from facecli_smirk.crops import CROP_SCALE, crop_points, face_crop, hull_mask, whole_crop, whole_warp
+from facecli_smirk.crops import CROP_SCALE, crop_points, detected_crop, face_crop, hull_mask, whole_crop, whole_warp
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden/smirk/preprocess.npz"
 
@@ -48,6 +48,17 @@ def test_the_networks_input_is_official(golden, photo):
     np.testing.assert_allclose(crop.image[:, ::7, ::7], golden["sample_a/img_every_7"], atol=1e-6, rtol=0)
     stats = [crop.image.mean(), crop.image.std(), crop.image.min(), crop.image.max()]
     np.testing.assert_allclose(stats, golden["sample_a/img_stats"], atol=1e-5, rtol=0)
+
+
+def test_a_detectors_box_gets_a_wider_square(photo):
+    box = np.array([170.0, 60.0, 280.0, 190.0])
+    crop = detected_crop(photo, box)
+    half = int(1.6 * 120) / 2
+    ends = transform_points(crop.warp, np.array([(225 - half, 125 - half), (225 + half, 125 + half)]))
+    np.testing.assert_allclose(ends, [(0, 0), (223, 223)], atol=1e-9)
+    same = face_crop(photo, Face(box, 1.0), 1.6)
+    assert np.array_equal(crop.image, same.image) and np.array_equal(crop.face.box, box)
+    assert len(crop_points(crop)) == 0
 
 
 def test_the_whole_picture_is_resized_as_official(golden, photo):
