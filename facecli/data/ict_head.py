@@ -192,8 +192,8 @@ def _hair(mean: np.ndarray) -> np.ndarray:
     x, y, z = np.abs(mean[:, 0]), mean[:, 1], mean[:, 2]
     top = y - (118 - 0.006 * x**2)
     behind = np.minimum(np.interp(y, [-40, 0, 30, 60, 90, 120], [-62, -45, 8, 22, 38, 60]) - z, (y + 30) * 0.8)
-    ear = 14 - np.hypot((y - 22) / 2.6, z + 12)  # behind and under it there is skin
-    return np.minimum(np.maximum(top, behind), np.where(x > 66, -ear, 99))
+    ear = np.where(y < 64, 79 - x, 99)  # what stands out from the head
+    return np.minimum(np.maximum(top, behind), ear)
 
 
 def _beard(mean: np.ndarray, points: np.ndarray) -> np.ndarray:

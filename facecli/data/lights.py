@@ -28,9 +28,10 @@ class Light:
     softness: float
 
     def ambient(self, normals: np.ndarray) -> np.ndarray:
-        """[N, 3] light of sky and ground on unit `normals` [N, 3]."""
-        share = (0.5 + 0.5 * (normals @ self.up.astype(normals.dtype)))[:, None]
-        return self.ground.astype(normals.dtype) * (1 - share) + self.sky.astype(normals.dtype) * share
+        """[3, N] light of sky and ground on unit `normals` [3, N]."""
+        up, ground, more = (part.astype(normals.dtype) for part in (self.up, self.ground, self.sky - self.ground))
+        share = 0.5 + 0.5 * (normals[0] * up[0] + normals[1] * up[1] + normals[2] * up[2])
+        return ground[:, None] + more[:, None] * share
 
     def scaled(self, gain: float) -> Light:
         """The same light, `gain` times as bright."""

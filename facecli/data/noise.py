@@ -30,14 +30,14 @@ def at_points(points: np.ndarray, feature_mm: float, offset: np.ndarray, octaves
 
 
 def grain(points: np.ndarray, feature_mm: float | np.ndarray, offset: np.ndarray) -> np.ndarray:
-    """[N] float32 noise at `points` [N, 3] in steps, quick: for what is finer than a pixel or two.
+    """[N] float32 noise at `points` [3, N] in steps, quick: for what is finer than a pixel or two.
 
     Args:
         feature_mm: one number, or [3] for grains that are longer in some directions.
     """
     scale = (2.0 / np.broadcast_to(np.asarray(feature_mm, np.float32), 3)).astype(np.float32)
     columns = [
-        np.floor(points[:, axis] * scale[axis] + np.float32(offset[axis] * SIDE)).astype(np.int32) & (SIDE - 1)
+        np.floor(points[axis] * scale[axis] + np.float32(offset[axis] * SIDE)).astype(np.int32) & (SIDE - 1)
         for axis in range(3)
     ]
     return volume().ravel()[(columns[0] * SIDE + columns[1]) * SIDE + columns[2]]

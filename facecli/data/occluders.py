@@ -47,4 +47,4 @@ def sample_occluder(size: tuple[int, int], box: np.ndarray, rng: np.random.Gener
 
 
 def _ints(values: np.ndarray) -> tuple[int, int]:
-    return int(round(float(values[0]))), int(round(float(values[1])))
+    return round(float(values[0])), round(float(values[1]))

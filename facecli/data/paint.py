@@ -93,7 +93,7 @@ def sample_palette(rng: np.random.Generator) -> Palette:
         hairline=float(np.clip(rng.normal(0, 7) + (rng.random() < 0.15) * rng.uniform(5, 25), -14, 40)),
         hair_height=float(rng.uniform(1, 28)),
         beard=float(beard),
-        freckles=float(rng.beta(1, 4) * (1 - darkness) * (rng.random() < 0.4)),
+        freckles=float(rng.beta(1, 4) * (1 - darkness) * (rng.random() < 0.25)),
         blotches=float(rng.beta(2, 3)),
         wrinkles=float(rng.beta(1, 2)),
         iris=iris,
@@ -101,7 +101,7 @@ def sample_palette(rng: np.random.Generator) -> Palette:
         sclera=_linear(np.array([0.93, 0.91, 0.90]) * rng.uniform(0.82, 1.0) * [1, rng.uniform(0.96, 1), 0.97]),
         teeth=_linear(np.array([0.93, 0.90, rng.uniform(0.74, 0.9)]) * rng.uniform(0.8, 1.0)),
         cloth=_linear(np.clip(rng.uniform(0.05, 0.9) + rng.normal(0, 0.15, 3), 0.02, 0.95)),
-        neckline=float(rng.uniform(-12, 30)),
+        neckline=float(rng.uniform(-30, 6)),
         gloss=float(rng.beta(1.5, 2.5)),
         offset=rng.random(3),
     )
@@ -112,10 +112,10 @@ class Materials:
     """What light does at N cells of a picture.
 
     Args:
-        albedo: [N, 3] linear RGB. gloss: [N] strength of the shine; sharpness: [N] its exponent.
+        albedo: [3, N] linear RGB. gloss: [N] strength of the shine; sharpness: [N] its exponent.
         skin: [N] how much of a cell is bare skin.
         soft: [N] 0..1, how far light goes round under the surface.
-        bump: [N, 3] to be added to unit normals.
+        bump: [3, N] to be added to unit normals.
     """
 
     albedo: np.ndarray
@@ -133,19 +133,19 @@ def materials(
 
     Args:
         fields: name of :data:`facecli.data.head_model.FIELDS` -> [N] at the cells; names may be missing.
-        place: [N, 3] of the cells on the mean head, mm: noise sticks to the surface.
+        place: [3, N] of the cells on the mean head, mm: noise sticks to the surface.
         blotches: [N] smooth noise of standard deviation 1.
         inner: [N] bool, the surface is seen from behind.
     """
-    count = len(place)
+    count = place.shape[1]
     fine, tiny = grain(place, 1.6, palette.offset), grain(place, 0.7, palette.offset + 0.3)
-    surface = _Layers(np.broadcast_to(palette.skin.astype(np.float32), (count, 3)).copy(), palette, count)
-    surface.albedo *= (1 + 0.05 * palette.blotches * blotches + 0.03 * fine)[:, None]
+    surface = _Layers(palette, count)
+    surface.albedo *= 1 + 0.05 * palette.blotches * blotches + 0.03 * fine
     if "flush" in fields:
         surface.lay(palette.flush, 0.55 * palette.flush_amount * fields["flush"].clip(0, 1))
     if palette.freckles > 0.02:
-        spots = (grain(place, 3.0, palette.offset + 0.6) + 0.4 * blotches > 2.2 - palette.freckles).astype(np.float32)
-        surface.lay(palette.skin * [0.55, 0.42, 0.35], 0.6 * spots)
+        spots = grain(place, 1.9, palette.offset + 0.6) + 0.5 * blotches > 2.3 - palette.freckles
+        surface.lay(palette.skin * [0.62, 0.5, 0.42], (0.25 + 0.35 * palette.freckles) * spots.astype(np.float32))
 
     def part(name: str, soft_mm: float, moved_mm: float | np.ndarray = 0.0) -> np.ndarray | None:
         """[N] 0..1, the field cut at its edge, which is moved outwards."""
@@ -160,34 +160,38 @@ def materials(
             surface.lay(color, share * amount, **nature)
 
     lay("lips", palette.lips, 2.5, palette.lips_amount, -0.8, gloss=0.5, sharpness=22.0)
-    hairy = (0.55 + 0.45 * fine).clip(0, 1)
     lay("beard", palette.hair * 0.8, 14, palette.beard * (0.45 + 0.35 * palette.beard + 0.3 * tiny).clip(0, 1), -3,
         gloss=0.1)  # fmt: skip
     lay("brows", palette.brows, 3.0, palette.brows_amount * (0.75 + 0.25 * fine).clip(0, 1), palette.brow_width,
         gloss=0.1)  # fmt: skip
     lay("lashes", palette.hair * 0.25, 0.8, palette.lashes_amount)
     if not palette.bald:
-        around = np.arctan2(place[:, 0], place[:, 2])
-        strand = grain(np.stack([around * 60, place[:, 1] * 0.2, place[:, 2] * 0.1], 1), 1.0, palette.offset)
-        shade = palette.hair * 1.0 * (1 + 0.35 * strand + 0.15 * blotches)[:, None].clip(0.2)
+        around = np.arctan2(place[0], place[2])
+        strand = grain(np.stack([around * 60, place[1] * 0.2, place[2] * 0.1]), 1.0, palette.offset)
+        shade = _times(palette.hair, (1 + 0.35 * strand + 0.15 * blotches).clip(0.2))
         lay("hair", shade, 9, 1.0, -palette.hairline + 2.0 * fine + 2.5 * blotches, gloss=0.25, sharpness=14.0, bare=0)
-    lay("cloth", palette.cloth * (0.9 + 0.1 * tiny)[:, None], 2, 1.0, palette.neckline, gloss=0.02, bare=0)
+    lay("cloth", _times(palette.cloth, 0.95 + 0.04 * tiny), 2, 1.0, palette.neckline, gloss=0.02, bare=0)
     eye = part("eyeball", 1.0)
     if eye is not None:
-        surface.lay(palette.sclera, eye, gloss=1.0, sharpness=160.0, bare=0)
-        around = grain(place, 0.8, palette.offset + 0.1)[:, None]
-        lay("iris", palette.iris * 0.25, 0.7, gloss=2.0, sharpness=250.0, bare=0)  # the dark ring around it
+        surface.lay(palette.sclera, eye, gloss=0.35, sharpness=160.0, bare=0)
+        rays = grain(place, 0.8, palette.offset + 0.1)
+        lay("iris", palette.iris * 0.25, 0.7, gloss=0.5, sharpness=250.0, bare=0)  # the dark ring around it
         lay(
-            "iris", palette.iris * (1 + 0.25 * around).clip(0.3), 0.9, moved_mm=-0.7, gloss=2.0, sharpness=250.0, bare=0
+            "iris",
+            _times(palette.iris, (1 + 0.25 * rays).clip(0.3)),
+            0.9,
+            moved_mm=-0.7,
+            gloss=0.5,
+            sharpness=250.0,
+            bare=0,
         )
-        lay("pupil", np.full(3, 0.004), 0.6, moved_mm=palette.pupil, gloss=2.0, sharpness=250.0, bare=0)
+        lay("pupil", np.full(3, 0.004), 0.6, moved_mm=palette.pupil, gloss=0.5, sharpness=250.0, bare=0)
     lay("mouth", _MOUTH, 1.0, gloss=0.3, sharpness=20.0, bare=0)
     lay("teeth", palette.teeth, 1.0, gloss=0.7, sharpness=50.0, bare=0)
     surface.lay(_MOUTH, inner.astype(np.float32), gloss=0.05, bare=0)
     rough = 0.02 + 0.06 * palette.wrinkles
-    bump = np.stack([grain(place, 1.3, palette.offset + turn) for turn in (0.15, 0.45, 0.75)], 1)
-    bump *= (rough * surface.bare + 0.25 * (1 - surface.bare) * (surface.sharpness < 15))[:, None]
-    del hairy
+    bump = np.stack([grain(place, 1.3, palette.offset + turn) for turn in (0.15, 0.45, 0.75)])
+    bump *= rough * surface.bare + 0.12 * (1 - surface.bare) * (surface.sharpness < 15)
     return Materials(surface.albedo, surface.gloss, surface.sharpness, surface.bare, surface.bare, bump)
 
 
@@ -197,24 +201,29 @@ _MOUTH = np.array([0.075, 0.02, 0.018])
 class _Layers:
     """Paint in layers: what comes later covers what is there, as far as its share goes."""
 
-    def __init__(self, albedo: np.ndarray, palette: Palette, count: int):
-        self.albedo = albedo
+    def __init__(self, palette: Palette, count: int):
+        self.albedo = np.repeat(palette.skin.astype(np.float32)[:, None], count, 1)
         self.gloss = np.full(count, 0.12 + 0.5 * palette.gloss, np.float32)
         self.sharpness = np.full(count, 9.0 + 14 * palette.gloss, np.float32)
         self.bare = np.ones(count, np.float32)
 
     def lay(self, color, share: np.ndarray, gloss: float | None = None, sharpness=None, bare=None) -> None:
-        """Cover `share` [N] of the cells with `color` [3] or [N, 3]."""
+        """Cover `share` [N] of the cells with `color` [3] or [3, N]."""
         touched = np.flatnonzero(share > 0)
         if not len(touched):
             return
         share = np.asarray(share[touched], np.float32)
-        color = np.asarray(color, np.float32)
-        color = color[touched] if color.ndim == 2 else color
-        self.albedo[touched] += share[:, None] * (color - self.albedo[touched])
+        for albedo, paint in zip(self.albedo, np.asarray(color, np.float32), strict=True):
+            under = albedo[touched]
+            albedo[touched] = under + share * ((paint[touched] if paint.ndim else paint) - under)
         for values, value in ((self.gloss, gloss), (self.sharpness, sharpness), (self.bare, bare)):
             if value is not None:
                 values[touched] += share * (np.float32(value) - values[touched])
+
+
+def _times(color: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    """[3, N] of `color` [3] and `factor` [N]."""
+    return color.astype(np.float32)[:, None] * factor
 
 
 def _between(stops: np.ndarray, share: float) -> np.ndarray:

@@ -193,19 +193,23 @@ class HeadRenderer:
         columns += [self._fields[name][:, None] for name in names]
         values = cells.mix(np.concatenate(columns, 1))
         back = _turned_away(projected, self._triangles)[face]
-        normal = np.where(back[:, None], -values[:, :3], values[:, :3])
-        normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
-        place = values[:, 3:6]
-        to_viewer = -place / np.linalg.norm(place, axis=1, keepdims=True)
-        fields = {name: values[:, 11 + number] for number, name in enumerate(names)}
-        paint = materials(palette, fields, values[:, 6:9], values[:, 10], back)
-        lit = ShadowMap(in_camera, self._triangles, light.directions[0]).lit(place, light.softness)
-        lit = np.where(back, 0, lit)
-        light = _exposed(light, normal, lit)
-        colors = shade(paint, normal, to_viewer, np.where(back, 0.15, values[:, 9]), light, lit)
-        layer = np.zeros((*mask.shape, 5), np.float32)
-        hair = (1 - paint.skin) * (fields["hair"] > 0.5) if "hair" in fields else np.zeros(len(face), np.float32)
-        layer[mask] = np.concatenate([colors, np.ones((len(face), 1)), hair[:, None]], 1)
+        normal, place = values[:3], values[3:6]
+        normal *= np.where(back, -1, 1) / np.maximum(np.linalg.norm(normal, axis=0), 1e-6)
+        to_viewer = -place / np.linalg.norm(place, axis=0)
+        fields = {name: values[11 + number] for number, name in enumerate(names)}
+        paint = materials(palette, fields, values[6:9], values[10], back)
+        lit = ShadowMap(in_camera, self._triangles, light.directions[0]).lit(place.T, light.softness)
+        lit[back] = 0
+        sky = np.where(back, np.float32(0.15), values[9])
+        colors = shade(paint, normal, to_viewer, sky, _exposed(light, normal, lit), lit)
+        where = np.flatnonzero(mask)
+        layer = np.zeros((mask.size, 5), np.float32)
+        for channel in range(3):
+            layer[where, channel] = colors[channel]
+        layer[where, 3] = 1
+        if "hair" in fields:
+            layer[where, 4] = (1 - paint.skin) * (fields["hair"] > 0.5)
+        layer = layer.reshape(*mask.shape, 5)
         layer = cv2.resize(layer, (self.size, self.size), interpolation=cv2.INTER_AREA)
         return background * (1 - layer[..., 3:4]) + layer[..., :3], layer[..., 4]
 
@@ -232,8 +236,8 @@ class _Cells:
         self._face, self._bary, self._triangles = face, bary, triangles
 
     def mix(self, values: np.ndarray) -> np.ndarray:
-        """Per-vertex `values` [V, C] at the cells: [N, C] float32, columns contiguous."""
-        return interpolate_cells(self._face, self._bary, self._triangles, values, True)
+        """Per-vertex `values` [V, C] at the cells: [C, N] float32."""
+        return interpolate_cells(self._face, self._bary, self._triangles, values, True).T
 
 
 def streams(seed: int, index: int) -> dict[str, np.random.Generator]:
@@ -260,11 +264,11 @@ def _turned_away(projected: np.ndarray, triangles: np.ndarray) -> np.ndarray:
 
 def _exposed(light: Light, normals: np.ndarray, lit: np.ndarray) -> Light:
     """`light` so bright that white paint on the head would be a bit below white in the picture's middle."""
-    some = slice(None, None, 37)
-    received = light.ambient(normals[some])
+    normals, lit = normals[:, ::37], lit[::37]
+    received = light.ambient(normals)
     for number, (direction, color) in enumerate(zip(light.directions, light.colors, strict=True)):
-        cosine = np.maximum(normals[some] @ direction, 0)
-        received = received + (cosine * (lit[some] if number == 0 else 1))[:, None] * color
+        cosine = np.maximum(direction @ normals, 0)
+        received = received + color[:, None] * cosine * (lit if number == 0 else 1)
     return light.scaled(0.95 / max(float(received.mean()), 1e-3))
 
 

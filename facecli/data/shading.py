@@ -26,31 +26,41 @@ def shade(
     light: Light,
     lit: np.ndarray,
 ) -> np.ndarray:
-    """[N, 3] linear RGB that the camera gets, float32.
+    """[3, N] linear RGB that the camera gets, float32.
 
     Args:
-        normals, to_viewer: [N, 3] unit, in the camera frame.
+        normals, to_viewer: [3, N] unit, in the camera frame.
         openness: [N] 0..1, how much of the sky a cell sees. lit: [N] 0..1, how much of the key light.
     """
-    normals = normals + materials.bump
-    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-6)
-    received = light.ambient(normals) * openness[:, None]
-    shine = np.zeros((len(normals), 3), np.float32)
-    wrap = materials.soft[:, None] * _WRAP
+    normals = _unit(normals + materials.bump)
+    received = light.ambient(normals) * openness
+    shine = np.zeros_like(received)
+    strength = np.float32(0.012) * (materials.sharpness + 8) * materials.gloss
     for number, (direction, color) in enumerate(zip(light.directions, light.colors, strict=True)):
-        direction, color = direction.astype(np.float32), color.astype(np.float32)
-        cosine = normals @ direction
+        direction, color = direction.astype(np.float32)[:, None], color.astype(np.float32)
+        cosine = _dot(normals, direction)
         reaching = lit if number == 0 else np.sqrt(openness)
-        received += (np.maximum((cosine[:, None] + wrap) / (1 + wrap), 0) * reaching[:, None]) * color
-        halfway = to_viewer + direction
-        halfway /= np.maximum(np.linalg.norm(halfway, axis=1, keepdims=True), 1e-6)
-        peak = np.maximum((normals * halfway).sum(1), 0) ** materials.sharpness
-        peak *= 0.012 * (materials.sharpness + 8) * materials.gloss * reaching * (cosine > 0)
-        shine += peak[:, None] * color
+        peak = np.maximum(_dot(normals, _unit(to_viewer + direction)), 0) ** materials.sharpness
+        peak *= strength * reaching * (cosine > 0)
+        for channel in range(3):
+            wrap = _WRAP[channel] * materials.soft
+            received[channel] += color[channel] * reaching * np.maximum((cosine + wrap) / (1 + wrap), 0)
+            shine[channel] += color[channel] * peak
     # A faint shine of the sky at grazing angles.
-    grazing = (1 - np.maximum((normals * to_viewer).sum(1), 0)) ** 5
-    shine += (0.25 * grazing * materials.gloss * openness)[:, None] * light.sky.astype(np.float32)
+    grazing = 1 - np.maximum(_dot(normals, to_viewer), 0)
+    grazing = grazing * grazing * grazing * (np.float32(0.25) * materials.gloss * openness)
+    shine += light.sky.astype(np.float32)[:, None] * grazing
     return materials.albedo * received + shine
+
+
+def _dot(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """[N] of [3, N] and [3, N or 1]."""
+    return first[0] * second[0] + first[1] * second[1] + first[2] * second[2]
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    """[3, N] of length 1."""
+    return vectors / np.maximum(np.sqrt(_dot(vectors, vectors)), np.float32(1e-6))
 
 
 def openness(vertices: np.ndarray, triangles: np.ndarray, directions: int = 48, side: int = 160) -> np.ndarray:

@@ -25,8 +25,11 @@ class Teeth:
         arch = np.stack([_HALF_WIDTH * across * (1.15 - 0.15 * across**2), 0 * across, -_DEPTH * across**2], 1)
         front = inner[2] - 6.5
         edge = 0.45 * np.abs(np.sin(np.pi * across * 7))  # single teeth end rounded
-        upper = [arch + [0, bite + height, front + lean] for height, lean in ((-1.0, 0), (2, 0.4), (5, 0.2), (10, -1))]
-        lower = [arch * [0.93, 1, 0.95] + [0, bite + height, front - 2.5 + lean]
+        upper = [
+            arch + np.array([0, bite + height, front + lean])
+            for height, lean in ((-1.0, 0), (2, 0.4), (5, 0.2), (10, -1))
+        ]
+        lower = [arch * [0.93, 1, 0.95] + np.array([0, bite + height, front - 2.5 + lean])
                  for height, lean in ((-9, -1), (-5, 0.2), (-2, 0.3), (0.8, 0))]  # fmt: skip
         upper[0][:, 1] += edge
         lower[-1][:, 1] -= edge
@@ -54,7 +57,7 @@ class Teeth:
 def lower_jaw(mean: np.ndarray, points: np.ndarray) -> np.ndarray:
     """[N] vertices under the chin, of a head `mean` [V, 3] with iBUG's `points` [68, 3]: they go where the jaw goes."""
     chin = points[8]
-    near = np.linalg.norm(mean - (chin + [0, -2, -12]), axis=1) < 24
+    near = np.linalg.norm(mean - (chin + np.array([0, -2, -12])), axis=1) < 24
     return np.flatnonzero(near & (mean[:, 1] < chin[1] + 6))
 
 
