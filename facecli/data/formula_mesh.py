@@ -100,8 +100,8 @@ def _lattice(spots: Sequence[Spot]) -> np.ndarray:
     points = skull.CENTRE + _rough_radius(aside, around)[:, None] * _directions(aside * step, around * step)
     unit = step * np.linalg.norm(points - skull.CENTRE, axis=1)
     wanted = _spacing(points, spots)
-    level = np.clip(np.floor(np.log2(wanted / unit)), 0, 5).astype(int)
-    level_around = np.clip(np.floor(np.log2(wanted / (unit * np.cos(aside * step)))), 0, 9).astype(int)
+    level = np.clip(np.rint(np.log2(wanted / unit)), 0, 5).astype(int)
+    level_around = np.clip(np.rint(np.log2(wanted / (unit * np.cos(aside * step)))), 0, 9).astype(int)
     kept = (aside % (1 << level) == 0) & (around % (1 << level_around) == 0)
     aside, around, level, level_around = aside[kept], around[kept], level[kept], level_around[kept]
     odd = (around >> level_around) % 2  # every other row is moved by half a step: triangles become equilateral
