@@ -92,13 +92,14 @@ def scan_to_mesh_error(
     tree = ClosestPoints(start, triangles, backend)
     refinement = refine(samples, tree, scaled=not metrical)
     s, rotation, translation = unpack(refinement.x)
+    distances = refinement.residuals[: len(samples)]
     return ScanToMesh(
-        distances=refinement.residuals[: len(samples)],
+        distances=distances,
         crop_index=index,
         alignment=alignment,
         refinement=refinement,
         vertices=s * (start @ rotation.T) + translation,
-        warnings=_warnings(alignment, refinement.residuals[: len(samples)], float(alignment.scale) / scale),
+        warnings=oddities(distances, mirrored=alignment.mirrored, scale_ratio=float(alignment.scale) / scale),
     )
 
 
@@ -131,11 +132,17 @@ def _samples(vertices: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, n
     return vertices[index], index
 
 
-def _warnings(alignment: LandmarkAlignment, distances: np.ndarray, scale_ratio: float) -> list[str]:
+def oddities(distances: np.ndarray | None = None, *, mirrored: bool = False, scale_ratio: float = 1.0) -> list[str]:
+    """What is odd about an alignment, a few words each.
+
+    Args:
+        distances: [k] millimetres after it.
+        scale_ratio: the scan's size over the mesh's, as its unit says.
+    """
     found = []
-    if alignment.mirrored:
+    if mirrored:
         found.append("mirrored: left and right of its landmarks are swapped")
-    rms = float(np.sqrt(np.mean(distances**2)))
+    rms = 0.0 if distances is None else float(np.sqrt(np.mean(distances**2)))
     if not rms <= ODD_RMS:
         found.append(f"lies {rms:.1f} mm (RMS) off the scan")
     if not ODD_SCALE[0] <= scale_ratio <= ODD_SCALE[1]:
