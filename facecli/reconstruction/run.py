@@ -19,17 +19,26 @@ __all__ = ["Event", "FrameDone", "InputDone", "InputFailed", "reconstruct_files"
 
 
 def reconstruct_files(
-    sources: Iterable[Source | InputError], output: Path, settings: Settings, *, overwrite: bool = False
+    sources: Iterable[Source | InputError],
+    output: Path,
+    settings: Settings,
+    *,
+    overwrite: bool = False,
+    streams: Streams | None = None,
 ) -> Iterator[Event]:
     """Reconstruct each source into a folder of its own below `output`, in order.
 
     Finished sources are not done again unless `overwrite`; a video that was interrupted goes on where it stopped.
 
+    Args:
+        streams: models that are loaded already, of the same settings; they stay open. (`rigged`, where GLBs are
+            written.)
+
     Raises:
         OutputError: `output` can't be written to.
         UsageError, PluginError, MissingAssetError: the model can't be had.
     """
-    streams = Streams(settings, rigged=True)
+    keep, streams = streams is not None, streams or Streams(settings, rigged=True)
     work = Work(output, settings, overwrite, streams)
     try:
         if settings.model is not None:
@@ -41,7 +50,8 @@ def reconstruct_files(
     finally:
         for clip in work.clips:
             clip.abandon()
-        streams.close()
+        if not keep:
+            streams.close()
 
 
 class Streams:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import threading
@@ -127,7 +128,6 @@ class FaceStream:
         self._rigged = rigged and "glb" in self.settings.saves(video=False)
         self._model_lock = threading.RLock()
         self._lock = threading.Condition()
-        self._local = threading.local()
         self._landmarkers: list[Landmarker] = []
         self._spare: list[Landmarker] = []
         self._detecting, self._closed = 0, False
@@ -174,15 +174,20 @@ class FaceStream:
 
     # --- faces and crops, in worker threads --------------------------------------------------------------------------
 
-    def _landmarker(self) -> Landmarker:
-        """This thread's own: landmarkers are used by one thread at a time."""
-        if not hasattr(self._local, "landmarker"):
+    @contextlib.contextmanager
+    def _borrowed(self) -> Iterator[Landmarker]:
+        """A landmarker that nobody else uses meanwhile. There are as many as threads that detect at once, however many
+        videos, each with threads of its own, go through the stream."""
+        with self._lock:
+            if not self._spare:
+                self._spare.append(self._new_landmarker())
+                self._landmarkers.append(self._spare[0])
+            landmarker = self._spare.pop()
+        try:
+            yield landmarker
+        finally:
             with self._lock:
-                if not self._spare:
-                    self._spare.append(self._new_landmarker())
-                    self._landmarkers.append(self._spare[0])
-                self._local.landmarker = self._spare.pop()
-        return self._local.landmarker
+                self._spare.append(landmarker)
 
     def _new_landmarker(self) -> Landmarker:
         options = dict(self.model.landmarker_options) if self.settings.landmarker is None else {}
@@ -222,13 +227,14 @@ class FaceStream:
         return largest_first(faces, self.settings.faces if frame.index is None else "all")
 
     def detect(self, image: np.ndarray) -> list[Face]:
-        """All faces of `image`, found by this thread's own landmarker; none once the stream is closed."""
+        """All faces of `image`; none once the stream is closed."""
         with self._lock:
             if self._closed:
                 return []
             self._detecting += 1
         try:
-            return self._landmarker().detect([image])[0]
+            with self._borrowed() as landmarker:
+                return landmarker.detect([image])[0]
         finally:
             with self._lock:
                 self._detecting -= 1
