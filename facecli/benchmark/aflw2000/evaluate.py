@@ -244,7 +244,6 @@ def _mean(values: np.ndarray) -> float:
 
 def found_by_all(results: Sequence[Result], number: int) -> np.ndarray | None:
     """[N] images that all methods have landmarks for, by their set of labels `number`; None if that is no news."""
-    scored = [result.alignments[number] for result in results if result.alignments]
-    if len(scored) < 2 or not any(one.missing_by_bin.any() for one in scored):
-        return None
-    return np.all([one.found for one in scored], axis=0)
+    found = [result.alignments[number].found for result in results if result.alignments]
+    everywhere = np.all(found, axis=0)
+    return None if all(np.array_equal(own, everywhere) for own in found) else everywhere

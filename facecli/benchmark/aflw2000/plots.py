@@ -14,6 +14,9 @@ from facecli.benchmark.aflw2000.evaluate import THRESHOLD, Alignment, Result
 from facecli.io.atomic import atomic_write
 
 LINES = {"original": "-", "reannotated": "--"}
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
+"""Okabe and Ito's, which the colour-blind can tell apart; without the yellow, which is too light."""
+MARKERS = "osv^D*P"
 YAW_STEP = 10.0
 FEW = 3
 """Images below which a span of yaw has no point."""
@@ -40,11 +43,12 @@ def draw(results: Sequence[Result]) -> Figure:
         for one in result.alignments:
             words = f"{result.method}, {one.labels}" if len(result.alignments) > 1 else result.method
             lost = int(one.missing_by_bin.sum())
-            style = {"color": f"C{number % 10}", "linestyle": LINES[one.labels]}
+            style = {"color": COLORS[number % len(COLORS)], "linestyle": LINES[one.labels]}
             left.plot(*_cumulative(one), label=words + (f" ({lost} missing)" if lost else ""), **style)
-            right.plot(*_by_yaw(one), marker="o", markersize=3, label=words, **style)
-    left.set(xlabel="NME, percent of the label box's size", ylabel="images, percent", ylim=(0, 100))
-    left.set(xlim=(0, 100 * THRESHOLD), title="Images with at most this error")
+            marker = MARKERS[number % len(MARKERS)]
+            right.plot(*_by_yaw(one), marker=marker, markersize=4, label=words, **style)
+    left.set(xlabel="NME, percent of the label box's size", ylabel="images, percent", ylim=(0, 101))
+    left.set(xlim=(0, 100 * THRESHOLD), title="Images with at most this error (missing ones never)")
     right.set(
         xlabel="|yaw|, degrees", ylabel="mean NME, percent", title=f"By yaw, {YAW_STEP:.0f}° a point, found faces"
     )
