@@ -100,7 +100,7 @@ class Eye:
     Args:
         inner, outer: corners of the slit.
         upper, lower: how far the lids' edges are above and below the line between the corners, mm.
-        skew: the upper lid's highest point is nearer to the nose, the lower lid's lowest nearer to the ear, if positive.
+        skew: the upper lid's highest point is nearer to the nose, the lower lid's lowest to the ear.
         ball: centre (x, y, z) of the eyeball, mm.
         radius: of its visible front, mm.
         corner: mm that the ball's surface gains at the inner corner and loses at the outer one, where it isn't round.

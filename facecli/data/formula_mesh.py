@@ -18,7 +18,7 @@ COARSEST, GROWTH = 11.0, 0.22
 NECK_HEIGHT = -150.0
 """The plane y = … at which the neck is cut."""
 NECK_POINTS = 48
-_CLEARANCE = 0.6
+_CLEARANCE = 0.75
 """Points of the lattice nearer than this part of their spacing to a point that must be there give way to it."""
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from facecli.data import formula_skull as skull
 from facecli.data.formula_face import EYE, LID_EDGE, MOUTH
