@@ -54,9 +54,8 @@ class FlameHeads:
         self._landmarks = FlameLandmarks(arrays.triangles, read_landmark_embedding(embedding))
         masks = find(files.MASKS)
         self._masks = read_masks(masks) if masks else {}
-        self.expression_names = tuple(f"expression_{number:02}" for number in range(EXPRESSIONS)) + (
-            "jaw_x", "jaw_y", "jaw_z", "eyes_yaw", "eyes_pitch",
-        )  # fmt: skip
+        numbered = (f"expression_{number:02}" for number in range(EXPRESSIONS))
+        self.expression_names = (*numbered, "jaw_x", "jaw_y", "jaw_z", "eyes_yaw", "eyes_pitch")
         self.triangles = arrays.triangles
         eyes = self._has(*_EYEBALLS)[self.triangles].any(1)
         self.skin = ~eyes

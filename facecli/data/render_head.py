@@ -6,7 +6,7 @@ that another face model or another range changes nothing but itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import cv2
@@ -61,7 +61,7 @@ class Rendered:
     Args:
         seed, index: which head it is. model: the head model's name.
         image: RGB uint8 [H, W, 3].
-        identity, expression: codes [I], [E]. resting: [I…] vertices without expression are of `identity` alone.
+        identity, expression: codes [I], [E].
         view: pose and camera. light, palette, wear: what it was drawn with.
         vertices, neutral: [V, 3] float32 mm in the head frame, with and without its expression.
         landmarks_3d, neutral_landmarks_3d: [68, 3] likewise.
@@ -113,6 +113,17 @@ class Rendered:
         return Labels(depth, normals, head, skin, face, head & (self.covered < 0.5))
 
 
+@dataclass(frozen=True)
+class Posed:
+    """A head before its camera: codes [I] and [E], the view, vertices [V, 3] with and without its expression."""
+
+    identity: np.ndarray
+    expression: np.ndarray
+    view: View
+    vertices: np.ndarray
+    neutral: np.ndarray
+
+
 class HeadRenderer:
     """Draws heads of one model.
 
@@ -128,27 +139,30 @@ class HeadRenderer:
         self._mean = model.vertices(*zeros)[0]
         self.anchor = model.landmarks(self._mean[None])[0, 17:].mean(0).astype(np.float64)
         self._triangles = np.ascontiguousarray(model.triangles, np.int64)
-        self._open = openness(self._mean, self._triangles)
+        self.openness = openness(self._mean, self._triangles)
         self._fields = dict(model.fields())
 
-    def people(self, seed: int, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Identity [I] and expression [E] of one head."""
-        parts = streams(seed, index)
+    def pose(self, seed: int, index: int) -> Posed:
+        """Who head `index` of the set `seed` is and where, without its picture."""
+        return self._pose(streams(seed, index))
+
+    def _pose(self, parts: dict[str, np.random.Generator]) -> Posed:
         identity = np.asarray(self.model.sample_identity(parts["identity"]), np.float32)
         expression = np.asarray(self.model.sample_expression(parts["expression"]), np.float32)
-        at_rest = parts["expression"].random() < self.scene.rest
-        return identity, np.zeros_like(expression) if at_rest else expression
+        if parts["expression"].random() < self.scene.rest:
+            expression = np.zeros_like(expression)
+        both = self.model.vertices(np.stack([identity] * 2), np.stack([expression, np.zeros_like(expression)]))
+        view = sample_view(self.scene, self.size, self.anchor, parts["view"])
+        return Posed(identity, expression, view, both[0], both[1])
 
     def render(self, seed: int, index: int) -> Rendered:
         """Head `index` of the set `seed`."""
         parts = streams(seed, index)
-        identity, expression = self.people(seed, index)
-        both = self.model.vertices(np.stack([identity] * 2), np.stack([expression, np.zeros_like(expression)]))
-        points = self.model.landmarks(both)
-        view = sample_view(self.scene, self.size, self.anchor, parts["view"])
+        posed = self._pose(parts)
+        view, points = posed.view, self.model.landmarks(np.stack([posed.vertices, posed.neutral]))
         palette, light = sample_palette(parts["paint"]), sample_light(parts["light"])
         wear = sample_wear(self.scene.wear, parts["wear"])
-        picture, covered = self._light_of(both[0], view, light, palette, parts["background"])
+        picture, covered = self._light_of(posed.vertices, view, light, palette, parts["background"])
         landmarks = view.project(points[0])[:, :2]
         if parts["occluder"].random() < self.scene.occluded:
             box = np.concatenate([landmarks.min(0), landmarks.max(0)])
@@ -160,14 +174,14 @@ class HeadRenderer:
             index=index,
             model=self.model,
             image=take_picture(picture, wear, parts["noise"]),
-            identity=identity,
-            expression=expression,
+            identity=posed.identity,
+            expression=posed.expression,
             view=view,
             light=light,
             palette=palette,
             wear=wear,
-            vertices=both[0],
-            neutral=both[1],
+            vertices=posed.vertices,
+            neutral=posed.neutral,
             landmarks_3d=points[0],
             neutral_landmarks_3d=points[1],
             covered=covered,
@@ -189,7 +203,7 @@ class HeadRenderer:
         normals = vertex_normals(drawn.astype(np.float64), self._triangles) @ view.rotation.T
         in_camera = view.into_camera(drawn).astype(np.float32)
         names = list(self._fields)
-        columns = [normals, in_camera, self._mean, self._open[:, None], self._blotches(palette)[:, None]]
+        columns = [normals, in_camera, self._mean, self.openness[:, None], self._blotches(palette)[:, None]]
         columns += [self._fields[name][:, None] for name in names]
         values = cells.mix(np.concatenate(columns, 1))
         back = _turned_away(projected, self._triangles)[face]
@@ -270,11 +284,3 @@ def _exposed(light: Light, normals: np.ndarray, lit: np.ndarray) -> Light:
         cosine = np.maximum(direction @ normals, 0)
         received = received + color[:, None] * cosine * (lit if number == 0 else 1)
     return light.scaled(0.95 / max(float(received.mean()), 1e-3))
-
-
-def with_range(renderer: HeadRenderer, **changes) -> HeadRenderer:
-    """The same renderer with a changed range of scenes."""
-    changed = object.__new__(HeadRenderer)
-    changed.__dict__.update(renderer.__dict__)
-    changed.scene = replace(renderer.scene, **changes)
-    return changed

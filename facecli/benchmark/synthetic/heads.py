@@ -1,0 +1,99 @@
+"""The rendered heads of a run, and what is known of them. Worker processes keep the model that they loaded."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from facecli.data.heads import HeadChoice
+from facecli.data.render_head import GENERATOR, HeadRenderer, Rendered
+from facecli.data.scan_points import ScanPoints
+from facecli.data.scene import SETS
+from facecli.detect.landmarks import convert
+
+
+@dataclass(frozen=True)
+class HeadSet:
+    """Heads by number: `seed` and index say all.
+
+    Args:
+        choice: the face model. scenes: of :data:`facecli.data.scene.SETS`. size: of the pictures, pixels.
+    """
+
+    choice: HeadChoice
+    scenes: str = "full"
+    seed: int = 0
+    size: int = 512
+
+    def name(self, index: int) -> str:
+        """What head `index` is called in results."""
+        return f"head_{self.seed}_{index:05}"
+
+    @property
+    def fingerprint(self) -> str:
+        """Of all that the pictures and the truth depend on."""
+        model = renderer(self).model
+        return f"generator {GENERATOR} {model.name} {model.fingerprint} {self.scenes} {self.seed} {self.size}"
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is known of one head. Head frame, mm.
+
+    Args:
+        points: [S, 3] float64 of the neutral skin. points7: [7, 3] NoW's landmarks of the neutral head.
+        landmarks: [68, 2] pixels of the picture. rotation: [3, 3] head -> camera.
+        facts: yaw, pitch, roll (degrees) and distance (mm).
+    """
+
+    points: np.ndarray
+    points7: np.ndarray
+    landmarks: np.ndarray
+    rotation: np.ndarray
+    facts: dict[str, float] = field(default_factory=dict)
+
+
+@functools.lru_cache(maxsize=2)
+def renderer(heads: HeadSet) -> HeadRenderer:
+    """The renderer of a set, made once a process."""
+    return HeadRenderer(heads.choice.load(), SETS[heads.scenes], heads.size)
+
+
+@functools.lru_cache(maxsize=2)
+def scan_points(heads: HeadSet) -> ScanPoints:
+    """Where a scanner would see the set's heads."""
+    drawer = renderer(heads)
+    return ScanPoints(drawer.model, drawer.openness)
+
+
+def mean_head(heads: HeadSet) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Vertices [V, 3], triangles of its skin [F, 3] and NoW's landmarks [7, 3] of the model's average head."""
+    model = renderer(heads).model
+    vertices = model.vertices(np.zeros((1, model.n_identity)), np.zeros((1, model.n_expression)))
+    return vertices[0], model.triangles[model.skin], now7(model.landmarks(vertices)[0])
+
+
+def now7(points68: np.ndarray) -> np.ndarray:
+    """[7, 3] float64 of iBUG's [68, 3]."""
+    return convert(points68.astype(np.float64), "ibug68", "now7")
+
+
+def draw(heads: HeadSet, index: int) -> Rendered:
+    """Head `index` with its picture."""
+    return renderer(heads).render(heads.seed, index)
+
+
+def truth(heads: HeadSet, index: int) -> Truth:
+    """What is known of head `index`, without drawing it."""
+    known = renderer(heads).pose(heads.seed, index)
+    model = renderer(heads).model
+    yaw, pitch, roll = known.view.angles
+    return Truth(
+        points=scan_points(heads).of(known.neutral),
+        points7=now7(model.landmarks(known.neutral[None])[0]),
+        landmarks=known.view.project(model.landmarks(known.vertices[None])[0])[:, :2],
+        rotation=known.view.rotation,
+        facts={"yaw": yaw, "pitch": pitch, "roll": roll, "distance": known.view.distance},
+    )
