@@ -120,6 +120,7 @@ def run(
             outcomes[task.group, task.pair.name] = earlier
     report.kept = len(outcomes)
     pending.sort(key=lambda task: str(task.pair.scan))  # a worker keeps the scan that it read last
+    _read_scan_once.cache_clear()  # this process may have worked before, and files change
     with progress(len(pending)) as bar:
         for outcome in map_cases(_evaluate, pending, workers=request.workers):
             if outcome.error is not None:
@@ -276,7 +277,7 @@ def _add_notes(result: SurfaceErrors, recipe: Recipe) -> None:
         result.notes.append(recipe.note)
     if recipe.by_case and result.images:
         mean, std = case_means(result)
-        result.notes.append(f"mean of the {result.images} cases' means {mean:.2f} ± {std:.2f} mm, as it is published")
+        result.notes.append(f"mean of the cases' means, as published: {mean:.2f} ± {std:.2f}")
 
 
 def _write(report: ScanReport, request: Request) -> None:

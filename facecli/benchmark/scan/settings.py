@@ -101,15 +101,13 @@ class Recipe:
     groups: tuple[str, ...] = ()
 
 
-_RECALLED = "regions and ICP settings are recalled from papers, not published as files: near the paper's, not equal"
+_RECALLED = "region and ICP settings are recalled, not published: near the paper's numbers, not equal"
 
 RECIPES = {
     "now": Recipe(ScanSettings()),
     "stirling": Recipe(ScanSettings(), groups=("HQ", "LQ")),
-    "micc": Recipe(ScanSettings(refine="icp-plane", crop=95.0, error="plane"), f"MICC: {_RECALLED}", by_case=True),
-    "facewarehouse": Recipe(
-        ScanSettings(refine="icp-plane", error="plane"), f"FaceWarehouse: {_RECALLED}", by_case=True
-    ),
+    "micc": Recipe(ScanSettings(refine="icp-plane", crop=95.0, error="plane"), _RECALLED, by_case=True),
+    "facewarehouse": Recipe(ScanSettings(refine="icp-plane", error="plane"), _RECALLED, by_case=True),
 }
 """NoW's; Stirling/ESRC (FG2018 3DFAW), which is NoW's evaluator over two sets; Deep3D's two (MICC Florence: 95 mm
 around the nose tip; both with isotropic scale and point-to-plane errors)."""

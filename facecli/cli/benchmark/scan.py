@@ -31,7 +31,7 @@ def scan(
         typer.Option(
             "--predictions",
             "-p",
-            help="Folder of meshes, matched with --scans by path, by the name of their folder (the subject), or by name.",
+            help="Folder of meshes, matched with --scans by path, by the folder they are in (the subject), or by name.",
             show_default=False,
         ),
     ] = None,
@@ -116,12 +116,10 @@ def scan(
 ) -> None:
     """Millimetres between predicted meshes and scans, with NoW's engine or ICP.
 
-    The mesh is laid on the scan by landmarks, refined, and measured. All distances are pooled; the JSON and notes also
-    have the mean of the cases' means. With -o, what is done is not done again by the next run.
+    The mesh is laid on the scan by landmarks, refined, and measured. All distances are pooled; --json also has the
+    mean of the cases' means. With -o, what is done is not done again by the next run.
 
-    Examples: facecli benchmark scan face.obj scan.ply
-
-    facecli benchmark scan -p predicted -s scans --recipe micc -o results --heatmap
+    Example: facecli benchmark scan -p predicted -s scans -o results --heatmap
     """
     from facecli.benchmark.scan.run import Request
     from facecli.errors import EXIT_SOME_FAILED, UsageError
@@ -217,9 +215,6 @@ def _run(request: Request, json: bool, quiet: bool) -> ScanReport:
             console.emit_json(line)
     else:
         show(*table(report.results))
-        for result in report.results:
-            for note in result.notes:
-                console.say(f"{result.method}: {note}")
     if report.files and not quiet:
         console.say("\n".join(str(path) for path in report.files))
     return report
