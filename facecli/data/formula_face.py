@@ -187,7 +187,7 @@ class Mouth:
     y: float
     corner: tuple[float, float]
     lens: float = 1.6
-    gap: float = 0.12
+    gap: float = 0.04
     depth: float = 4.0
     peak: tuple[float, float] = (5.5, 7.2)
     dip: float = 6.0
@@ -302,6 +302,7 @@ BUMPS = (
     Bump("brow ridge", (34.3, 49.9), (22.3, 6.5), (0, 0, 6.2), turn=3, bend=0.005),
     Bump("inner socket", (16.3, 38.7), (8, 8.4), (0, 0, -9.7)),
     Bump("upper socket", (31.4, 48.3), (10, 5.6), (0, 0, -7.6), turn=5, bend=0.007),
+    Bump("crease of the lid", (31, 44.5), (11, 1.5), (0, 0, -1), bend=0.028),
     Bump("outer socket", (52.6, 29.7), (8.3, 6.2), (0, 0, -3.2), turn=3),
     Bump("under the eye", (24.6, 21.1), (9.6, 6.1), (0, 0, -3), turn=-9),
     Bump("cheekbone", (51.4, 8.3), (7.4, 8.8), (0, 0, 2.3), turn=-7),

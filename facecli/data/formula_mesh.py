@@ -13,7 +13,7 @@ from facecli.data import formula_skull as skull
 
 FINE_STEPS = 256
 """Steps of the finest lattice from the middle plane to the ear: 0.7 mm each on the face."""
-COARSEST, GROWTH = 11.0, 0.22
+COARSEST, GROWTH = 7.0, 0.22
 """Millimetres between vertices far from all spots, and how much they grow a millimetre away from a spot."""
 NECK_HEIGHT = -150.0
 """The plane y = … at which the neck is cut."""

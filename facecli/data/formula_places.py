@@ -11,21 +11,23 @@ from facecli.data.formula_face import EYE, LID_EDGE, MOUTH
 from facecli.data.formula_mesh import HeadMesh, Spot, head_mesh
 from facecli.detect.landmarks import flip_indices
 
-JAW = {8: (0, -78, 99), 9: (12.7, -77.6, 97), 10: (31.4, -70.2, 84), 11: (49.6, -57.3, 64), 12: (57, -47.9, 56),
-       13: (62.6, -34.9, 50), 14: (69, -1.4, 39), 15: (70.5, 14.1, 41), 16: (72.6, 29.5, 39)}  # fmt: skip
+JAW = {8: (0, -76, 105), 9: (11.8, -75.3, 101.7), 10: (30.8, -68.4, 86.7), 11: (48.3, -55.7, 65.2),
+       12: (55.6, -46.1, 57.9), 13: (61.7, -32.9, 55.8), 14: (68.8, 0, 55.2), 15: (70.9, 14.8, 46), 16: (73.7, 30.5, 33)}  # fmt: skip
 """iBUG number -> about where, mm; the point of the plain head in that direction."""
 FRONT = {
-    22: (15, 54.4), 23: (29.6, 55.9), 24: (42.2, 56.4), 25: (52, 53.4), 26: (58.5, 48.2),  # brow
-    27: (0, 37.5), 28: (0, 22.7), 29: (0, 8.8), 30: (0, 0.3),  # ridge of the nose
-    33: (0, -12.5), 34: (7.2, -12.5), 35: (12.1, -9.4),  # its base
-    51: (0, -27.6), 52: (7.1, -26.2), 53: (14, -28.5), 54: (23.9, -35.2),  # outer edge of the lips
-    55: (13.4, -41.5), 56: (7, -43.2), 57: (0, -43.7),
+    22: (14.1, 55), 23: (28.1, 57.4), 24: (40.8, 58.6), 25: (50.7, 56.1), 26: (57.9, 50.4),  # brow
+    27: (0, 37.6), 28: (0, 22.6), 29: (0, 9.7), 30: (0, 1.7),  # ridge of the nose
+    33: (0, -11), 34: (7.5, -11), 35: (12.4, -8.1),  # its base
+    51: (0, -27.1), 52: (6.8, -26.1), 53: (13.3, -28.5), 54: (23, -35.1),  # outer edge of the lips
+    55: (12.9, -41), 56: (6.8, -42.7), 57: (0, -43),
 }  # fmt: skip
 """iBUG number -> place on the plain head seen from the front, mm."""
-EYELIDS = {43: 28.5, 44: 39.0, 46: 37.5, 47: 27.6}
+EYELIDS = {43: 28.0, 44: 38.3, 46: 36.8, 47: 27.0}
 """iBUG number -> x on the edge of the upper (43, 44) or lower lid."""
-INNER_LIPS = {62: 0.0, 63: 5.6, 64: 21.7, 65: 5.6, 66: 0.0}
+INNER_LIPS = {62: 0.0, 63: 5.6, 64: 20.7, 65: 5.6, 66: 0.0}
 """iBUG number -> x on the inner edge of the upper (62, 63) or lower (65, 66) lip, and the inner corner."""
+LINING_ROWS = (1, 0.75, 0.35, 0, -0.4, -1)
+"""Rows of vertices on the mouth's lining, in parts of its half height: it opens in one piece."""
 
 SPOTS = (
     Spot((31.5, 35, 97), 19, 1.4),  # lids
@@ -35,8 +37,10 @@ SPOTS = (
     Spot((11, -6, 110), 7, 0.8),  # its wings and nostrils
     Spot((0, -34, 114), 16, 1.4),  # mouth
     Spot((18, -34, 108), 12, 1.4),
-    Spot((0, -34, 114), 6, 0.8),
-    Spot((16, -34, 110), 9, 0.8),
+    Spot((20, 53, 104), 9, 1.6),  # brow
+    Spot((34, 55, 101), 9, 1.6),
+    Spot((48, 54, 95), 9, 1.6),
+    Spot((58, 49, 81), 8, 1.6),
     Spot((0, 40, 100), 70, 2.8),
     Spot((30, -20, 90), 45, 2.8),
     Spot((76, 8, -14), 34, 1.8),  # ear
@@ -85,7 +89,7 @@ def _landmarks() -> dict[int, np.ndarray]:
 
 
 def _outlines() -> np.ndarray:
-    """[n, 3] points of the plain head along edges: of the lids, inside and out, and of the lips where they meet."""
+    """[n, 3] points of the plain head along edges: of the lids, inside and out, of the lips, and rows between them."""
     lids = EYE.edge(30)
     ahead, behind = np.roll(lids, -1, 0), np.roll(lids, 1, 0)
     along = (ahead - behind) / np.linalg.norm(ahead - behind, axis=1, keepdims=True)
@@ -93,11 +97,11 @@ def _outlines() -> np.ndarray:
     outer = lids + LID_EDGE * outwards
     outer = outer[EYE.inside(*outer.T) < -0.95 * LID_EDGE]
     x = np.linspace(0, MOUTH.corner[0] - 1, 22)
-    lips = [np.stack([x, MOUTH.line(x) + side * MOUTH.lens_height(x)], 1) for side in (1, -1)]
+    lips = [np.stack([x, MOUTH.line(x) + part * MOUTH.lens_height(x)], 1) for part in LINING_ROWS]
     return skull.in_front(*np.concatenate([lids, outer, *lips]).T)
 
 
-def _apart(points: np.ndarray, others: np.ndarray, least: float = 0.55) -> np.ndarray:
+def _apart(points: np.ndarray, others: np.ndarray, least: float = 0.45) -> np.ndarray:
     """Those of `points` that are at least `least` mm away from all `others` and from earlier ones."""
     kept: list[np.ndarray] = list(others)
     start = len(kept)

@@ -12,8 +12,8 @@ BROW = ((12, 50.0), (20, 53.0), (32, 55.5), (43, 56.0), (52, 53.5), (60, 48.0))
 """Middle line of a brow on the plain head, seen from the front, mm."""
 BROW_HALF_HEIGHT = (3.6, 3.2, 1.2)
 """At the inner end, in the middle and at the outer end, mm."""
-TEETH_PART = 0.45
-"""Lining of the mouth above this part of its half height is the upper teeth."""
+TEETH = (0.15, 0.9)
+"""Parts of the lining's half height above the mouth's line between which it is the upper teeth."""
 _OUTSIDE = -99.0
 
 
@@ -65,7 +65,8 @@ def _lining(plain: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     beside = np.maximum(np.abs(x) - MOUTH.corner[0] + 1, 0)
     lining = np.where(beside > 0, -np.hypot(beside, above), lens - np.abs(above))
     stretched = 8.0  # an open mouth's lining is about as much higher than it is on the plain head
-    teeth = np.minimum((above - TEETH_PART * lens) * stretched, 20 - np.abs(x))
+    teeth = np.minimum(above - TEETH[0] * lens, TEETH[1] * lens - above)
+    teeth = np.minimum(teeth * stretched, 19 - np.abs(x))
     return lining, np.where(lining >= 0, teeth, np.minimum(teeth, lining * stretched))
 
 
