@@ -175,7 +175,6 @@ def ask(
         for answer in _kept_or_asked(method, cases, folder, overwrite):
             _take(answers, rows[answer.name], answer)
             done()
-    answers.notes = list(method.notes)
     return answers
 
 
@@ -210,6 +209,9 @@ def _take(answers: Answers, row: int, answer: Answer) -> None:
 def score(answers: Answers, data: Aflw2000, *, landmarks: bool = True, pose: bool = True) -> Result:
     """What the answers are worth; `landmarks` and `pose` as far as they are asked for."""
     alignments = []
+    for what, wanted, values in (("landmarks", landmarks, answers.landmarks), ("head pose", pose, answers.rotations)):
+        if wanted and not answers.gives(values):
+            answers.notes.append(f"{answers.method} gives no {what}: left out")
     if landmarks and answers.gives(answers.landmarks):
         for labels, truth in data.landmarks.items():
             listed = np.isfinite(truth).all((1, 2)) & np.isfinite(data.yaw)

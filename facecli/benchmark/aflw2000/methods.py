@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -60,8 +60,6 @@ class Method(Protocol):
     name: str
     settings: dict[str, Any]
     """What its answers depend on, as JSON values."""
-    notes: list[str]
-    """What is to be known of it; complete when it has answered."""
 
     def answers(self, cases: Sequence[Case]) -> Iterator[Answer]:
         """One a case, in order, as they come.
@@ -118,7 +116,6 @@ class ModelMethod:
 
     name: str
     choice: Choice
-    notes: list[str] = field(default_factory=list)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -145,22 +142,16 @@ class ModelMethod:
                 else:
                     yield self._answer(case, predicted.face)
 
-    def _answer(self, case: Case, face: Any) -> Answer:
+    @staticmethod
+    def _answer(case: Case, face: Any) -> Answer:
         rotation = head_rotation(face)
-        if rotation is None:
-            self._note(f"{self.name} gives no head pose: left out")
         try:
             landmarks = ibug68_pixels(face)
-        except UsageError as error:
+        except UsageError:
             if rotation is None:
                 raise
             landmarks = None
-            self._note(f"{self.name}: {error}; landmarks are left out")
         return Answer(case.name, landmarks, rotation)
-
-    def _note(self, text: str) -> None:
-        if text not in self.notes:
-            self.notes.append(text)
 
 
 @dataclass
@@ -169,7 +160,6 @@ class LandmarkerMethod:
 
     name: str
     choice: Choice
-    notes: list[str] = field(default_factory=list)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -180,7 +170,6 @@ class LandmarkerMethod:
         with _Landmarkers(choice) as landmarkers:
             if "ibug68" not in convertible_to(landmarkers.point_set):
                 raise UsageError(f"{self.name} gives {landmarkers.point_set or 'no'} points, which 68 can't be made of")
-            self.notes.append(f"{self.name} is a landmarker: it gives no head pose")
             workers = self.choice.workers
             if workers is None:  # networks in torch use all cores by themselves
                 workers = cpu_count() if landmarkers.point_set.startswith("mediapipe") else 1
@@ -256,7 +245,6 @@ class FileMethod:
 
     path: Path
     names: Sequence[str] = ()
-    notes: list[str] = field(default_factory=list)
 
     @property
     def name(self) -> str:

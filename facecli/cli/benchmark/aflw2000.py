@@ -124,9 +124,9 @@ def aflw2000(
                 console.fail(f"{method.name}: {error}")
                 exits.append(error.exit_code)
                 continue
+            results.append(evaluate.score(answers, found, landmarks=landmarks, pose=pose))
             _tell(answers, found, quiet)
             exits += [EXIT_SOME_FAILED] if answers.errors else []
-            results.append(evaluate.score(answers, found, landmarks=landmarks, pose=pose))
     settings = {"data": str(data), "labels": list(found.landmarks), "what": what, "faces": faces, "limit": limit}
     if results:
         report.write(output, results, found, settings, notes)
