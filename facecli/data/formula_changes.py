@@ -8,6 +8,7 @@ protrusion 20 ± 2.5, mouth width 51 ± 3.5). `size`, common to all, makes a par
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -223,6 +224,9 @@ _WHOLE = {
     "mouthRight": (Move((0, -34, 110), (28, 14, 30), (-6, 0, 0), ALONE),),
     "jawForward": (Move((0, -58, 100), (50, 18, 40), (0, 0, 5.0), ALONE),),
 }
+_UNDER_EYE = Move((32, 27, 95), (14, 5, 20), (0, 1.5, 0), ALONE)
+SQUINT_CLOSES = 0.3
+"""How far ``eyeSquint`` 1 closes an eye."""
 JAW_HINGE, JAW_DEGREES = (12.0, 0.0), 15.0
 """(y, z) of the axis about which the lower jaw turns, and how far the mouth opens at ``jawOpen`` 1."""
 
@@ -240,13 +244,21 @@ def expression_fields(plain: np.ndarray, mean: np.ndarray) -> dict[str, np.ndarr
         for name, parts in _ONE_SIDE.items():
             fields[f"{name}_{side}"] = Change(name, sided(*parts)).field(mean)
     blink = _blink(plain, mean)
-    for side, sign in (("L", 1), ("R", -1)):
+    for side, sign, sided in (("L", 1, _left), ("R", -1, _right)):
         own = blink * (sign * plain[:, :1] > 0)
         fields[f"eyeBlink_{side}"], fields[f"eyeWide_{side}"] = own, -0.2 * own
-        fields[f"eyeSquint_{side}"] = 0.3 * own + Change(
-            "", (Move((32, 27, 95), (14, 5, 20), (0, 1.5, 0), ALONE),)
-        ).field(mean * [sign, 1, 1]) * [sign, 1, 1]
+        fields[f"eyeSquint_{side}"] = Change("eyeSquint", sided(_UNDER_EYE)).field(mean)
     return fields
+
+
+def close_lids(names: Sequence[str], expression: np.ndarray) -> np.ndarray:
+    """`expression` [B, E] in which squinting eyes blink a bit, too, and none is more than closed."""
+    expression = np.array(expression)
+    for side in "LR":
+        blink, squint = (names.index(f"{name}_{side}") for name in ("eyeBlink", "eyeSquint"))
+        closing = expression[:, blink] + SQUINT_CLOSES * expression[:, squint]
+        expression[:, blink] = np.minimum(closing, np.maximum(1, expression[:, blink]))
+    return expression
 
 
 def _jaw_open(plain: np.ndarray, mean: np.ndarray) -> np.ndarray:

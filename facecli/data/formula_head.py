@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from facecli.data import arkit, formula_places
-from facecli.data.formula_changes import PEOPLE, expression_fields
+from facecli.data.formula_changes import PEOPLE, close_lids, expression_fields
 from facecli.data.formula_face import with_features
 from facecli.data.formula_regions import in_lining, in_slit, regions
 
@@ -24,7 +24,7 @@ LARGEST_IDENTITY = 2.5
 
 
 class FormulaHead:
-    """Heads by formula: 45 named ways in which people differ, 32 shapes of expression with ARKit's names.
+    """Heads by formula: 45 named ways in which people differ, 33 shapes of expression with ARKit's names.
 
     One surface: eyeballs are part of it, as is the mouth's lining, which waits behind the lips; open at the neck.
     """
@@ -49,8 +49,9 @@ class FormulaHead:
         self.face = self.skin & self._is_face()[self.triangles].all(1)
 
     def vertices(self, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
-        """[B, V, 3] float32 mm from `identity` [B, 45], standard deviations, and `expression` [B, 32], 0..1."""
+        """[B, V, 3] float32 mm from `identity` [B, 45], standard deviations, and `expression` [B, 33], 0..1."""
         identity, expression = (np.atleast_2d(np.asarray(code, np.float32)) for code in (identity, expression))
+        expression = close_lids(self.expression_names, expression)
         moved = identity @ self._identity + expression @ self._expression
         return self._mean + moved.reshape(len(moved), -1, 3)
 
@@ -70,7 +71,7 @@ class FormulaHead:
         return identity.astype(np.float32)
 
     def sample_expression(self, rng: np.random.Generator) -> np.ndarray:
-        """[32], see :func:`facecli.data.arkit.sample_expression`."""
+        """[33], see :func:`facecli.data.arkit.sample_expression`."""
         return arkit.sample_expression(self.expression_names, rng)
 
     @functools.cached_property

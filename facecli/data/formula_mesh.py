@@ -17,9 +17,10 @@ COARSEST, GROWTH = 7.0, 0.22
 """Millimetres between vertices far from all spots, and how much they grow a millimetre away from a spot."""
 NECK_HEIGHT = -150.0
 """The plane y = … at which the neck is cut."""
-NECK_POINTS = 48
-_CLEARANCE = 0.75
-"""Points of the lattice nearer than this part of their spacing to a point that must be there give way to it."""
+NECK_POINTS = 72
+_CLEARANCE, _CLEARANCE_IN_MIDDLE = 0.75, 0.4
+"""Points of the lattice nearer than this part of their spacing to a point that must be there give way to it. In the
+middle plane gaps must stay small: two neighbours in it must have an edge, so that both sides can be mirrored."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ def head_mesh(spots: Sequence[Spot], fixed: np.ndarray) -> HeadMesh:
     lattice = lattice[lattice[:, 1] > NECK_HEIGHT + 3]
     given = np.concatenate([fixed, neck])
     away, _ = cKDTree(given).query(lattice)
-    right = np.concatenate([given, lattice[away > _CLEARANCE * _spacing(lattice, spots)]])
+    clearance = np.where(lattice[:, 0] > 0, _CLEARANCE, _CLEARANCE_IN_MIDDLE) * _spacing(lattice, spots)
+    right = np.concatenate([given, lattice[away > clearance]])
 
     middle = right[:, 0] == 0
     order = np.argsort(~middle, kind="stable")  # the middle plane comes first
@@ -96,12 +98,15 @@ def _lattice(spots: Sequence[Spot]) -> np.ndarray:
     """
     step = np.pi / 2 / FINE_STEPS
     aside, around = np.meshgrid(np.arange(FINE_STEPS), np.arange(4 * FINE_STEPS), indexing="ij")
+    radius = _rough_radius(aside, around)
+    steeper_aside, steeper_around = np.gradient(radius, step)
+    apart_aside = step * np.hypot(radius, steeper_aside)  # mm between neighbours on the surface
+    apart_around = step * np.hypot(radius * np.cos(aside * step), steeper_around)
     aside, around = aside.ravel(), around.ravel()
-    points = skull.CENTRE + _rough_radius(aside, around)[:, None] * _directions(aside * step, around * step)
-    unit = step * np.linalg.norm(points - skull.CENTRE, axis=1)
+    points = skull.CENTRE + radius.ravel()[:, None] * _directions(aside * step, around * step)
     wanted = _spacing(points, spots)
-    level = np.clip(np.rint(np.log2(wanted / unit)), 0, 5).astype(int)
-    level_around = np.clip(np.rint(np.log2(wanted / (unit * np.cos(aside * step)))), 0, 9).astype(int)
+    level = np.clip(np.rint(np.log2(wanted / apart_aside.ravel())), 0, 5).astype(int)
+    level_around = np.clip(np.rint(np.log2(wanted / apart_around.ravel())), 0, 9).astype(int)
     kept = (aside % (1 << level) == 0) & (around % (1 << level_around) == 0)
     aside, around, level, level_around = aside[kept], around[kept], level[kept], level_around[kept]
     odd = (around >> level_around) % 2  # every other row is moved by half a step: triangles become equilateral
@@ -119,7 +124,7 @@ def _directions(aside: np.ndarray, around: np.ndarray) -> np.ndarray:
 
 
 def _rough_radius(aside: np.ndarray, around: np.ndarray, every: int = 16) -> np.ndarray:
-    """The plain head's radius at points of the finest lattice, interpolated between every 16th."""
+    """The plain head's radius at points of the finest lattice [A, B], interpolated between every 16th."""
     step = every * np.pi / 2 / FINE_STEPS
     columns, rows = FINE_STEPS // every + 1, 4 * FINE_STEPS // every
     grid = np.stack(np.meshgrid(np.arange(columns), np.arange(rows), indexing="ij")).reshape(2, -1) * step

@@ -12,7 +12,8 @@ from facecli.data.formula_mesh import HeadMesh, Spot, head_mesh
 from facecli.detect.landmarks import flip_indices
 
 JAW = {8: (0, -76, 105), 9: (11.8, -75.3, 101.7), 10: (30.8, -68.4, 86.7), 11: (48.3, -55.7, 65.2),
-       12: (55.6, -46.1, 57.9), 13: (61.7, -32.9, 55.8), 14: (68.8, 0, 55.2), 15: (70.9, 14.8, 46), 16: (73.7, 30.5, 33)}  # fmt: skip
+       12: (55.6, -46.1, 57.9), 13: (61.7, -32.9, 55.8), 14: (68.8, 0, 55.2), 15: (70.9, 14.8, 46),
+       16: (73.7, 30.5, 33)}  # fmt: skip
 """iBUG number -> about where, mm; the point of the plain head in that direction."""
 FRONT = {
     22: (14.1, 55), 23: (28.1, 57.4), 24: (40.8, 58.6), 25: (50.7, 56.1), 26: (57.9, 50.4),  # brow

@@ -8,7 +8,7 @@ import numpy as np
 
 BLEND = 16.0
 """Millimetres over which neighbouring ellipsoids flow into each other."""
-CENTRE = np.array([0.0, 10.0, 0.0])
+CENTRE = np.array([0.0, -5.0, 15.0])
 """The whole surface is seen from this point, each point of it in a direction of its own."""
 
 
