@@ -11,7 +11,7 @@ import pytest
 from facecli import registry
 from facecli.benchmark.predict import Portrait, Predictor, head_rotation, ibug68_pixels
 from facecli.detect.face import Face
-from facecli.geometry.euler import label_angles, rotation_of_labels
+from facecli.geometry.euler import label_angles, rotation_of_labels, split_affine
 from facecli.io.images import read_image, write_image
 from facecli.plugin import Plugin
 from standins import tiny as drawn
@@ -91,6 +91,28 @@ def test_turns_of_a_real_head(media, frame, looks):
         (found,) = predictor.predict([Portrait("film", image)])
     yaw = label_angles(head_rotation(found.face))[0]
     assert yaw < -30 if looks == "right" else yaw > 10, yaw
+
+
+def test_a_network_trained_on_these_labels_says_the_same(astronaut):
+    """3DDFA_V2's own weights, trained on 300W-LP, gave this camera for the photograph."""
+    _agrees("astronaut", astronaut)
+
+
+def test_the_same_of_heads_that_are_turned_more(media):
+    _agrees("two_people", media / "two_people.jpg")
+
+
+def _agrees(name: str, path: Path) -> None:
+    golden = np.load(Path(__file__).parents[1] / "golden/synergynet/tddfa_v2_photos.npz")
+    portraits = []
+    for roi in golden[f"{name}.roi_f64"]:
+        middle, half = (roi[:2] + roi[2:]) / 2, (roi[2:] - roi[:2]) / 2 * 0.65  # of the face in the crop
+        portraits.append(Portrait(name, path, np.concatenate([middle - half, middle + half])))
+    with Predictor("mediapipe", device="cpu", workers=0) as predictor:
+        ours = np.array([label_angles(head_rotation(one.face)) for one in predictor.predict(portraits)])
+    theirs = label_angles(split_affine(golden[f"{name}.param"][:, :12].reshape(-1, 3, 4))[0])
+    np.testing.assert_allclose(ours, theirs, atol=6)
+    assert (np.abs(theirs).max(1) > 9).all()
 
 
 @pytest.mark.parametrize("angles", np.array([(30, 0, 0), (0, 25, 0), (0, 0, 20), (-35, 15, -10)]), ids=str)
