@@ -28,10 +28,10 @@ def columns(rows: Sequence[Measured]) -> list[str]:
     heads = ["model", "first picture", "of it loading", "one more", "pictures/s", "frames/s", "memory"]
     if _on_card(rows):
         heads.append("GPU memory")
-    return [*heads, "batch", "landmarker"]
+    return [*heads, "batch", "landmarker", "written"]
 
 
-def row(measured: Measured, rows: Sequence[Measured]) -> list[str]:
+def row(measured: Measured, rows: Sequence[Measured], choice: Choice) -> list[str]:
     """`measured`'s line among `rows`."""
     cells = [
         measured.model,
@@ -44,7 +44,7 @@ def row(measured: Measured, rows: Sequence[Measured]) -> list[str]:
     ]
     if _on_card(rows):
         cells.append(_memory(measured.gpu_memory))
-    return [*cells, str(measured.batch_size), measured.landmarker]
+    return [*cells, str(measured.batch_size), measured.landmarker, ", ".join(choice.save)]
 
 
 def stage_columns(rows: Sequence[Measured]) -> list[str]:
@@ -64,9 +64,9 @@ def notes(
     video = f"; video: {inputs.about_video}" if inputs.about_video else ""
     found = [
         *in_words(facts).splitlines(),
-        f"device: {'; '.join(devices)}",
+        *(f"device: {device}" for device in devices),
         f"pictures: {inputs.about_pictures}{video}",
-        f"written of each face: {', '.join(choice.save)}; medians of {choice.repeat}",
+        f"the first picture once, in a new process; all else warm, medians of {choice.repeat}",
     ]
     for measured in rows:
         if measured.without_result:
@@ -98,7 +98,7 @@ def write_results(
         "models": [as_json(measured) for measured in rows],
         "not_measured": [asdict(other) for other in failed],
     }
-    tables = text(columns(rows), [row(measured, rows) for measured in rows])
+    tables = text(columns(rows), [row(measured, rows, choice) for measured in rows])
     if any(measured.stages for measured in rows):
         tables += "\n" + text(stage_columns(rows), [stage_row(m) for m in rows if m.stages])
     lines = "".join(f"* {note}\n" for note in notes(rows, failed, facts, inputs, choice))

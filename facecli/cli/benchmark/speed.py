@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facecli.cli import console, options
-from facecli.cli.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -88,7 +87,7 @@ def speed(
     models, absent = _models(named, choice)
     with _prepared(pictures or [], video, count, frames, recursive) as inputs:
         rows, failed = _measure(models, inputs, choice, quiet)
-    _tell(rows, [*failed, *absent], inputs, choice, output, as_json, quiet)
+    _tell(rows, failed, absent, inputs, choice, output, as_json, quiet)
     if failed:
         raise typer.Exit(_exit_code(rows, failed))
 
@@ -110,6 +109,7 @@ def _models(named: Sequence[str], choice: Choice) -> tuple[list[str], list[NotMe
             registry.reconstructor(name)  # says which do
         Settings(save=choice.save, options=choice.options, device=choice.device).of_model(plugin)
 
+    _check_shared(choice)
     for name in named:
         check(name)
     if named:
@@ -132,6 +132,22 @@ def _models(named: Sequence[str], choice: Choice) -> tuple[list[str], list[NotMe
         reasons = "; ".join(f"{other.model}: {other.reason}" for other in absent)
         raise UsageError(f"there is no model to measure: {reasons or 'none is installed'}")
     return ready, absent
+
+
+def _check_shared(choice: Choice) -> None:
+    """What would fail for each model is told once, before anything is measured.
+
+    Raises:
+        UsageError: there is no such device or landmarker.
+    """
+    from facecli import registry
+    from facecli.reconstruction.settings import choose_device
+
+    if choice.device != "auto":
+        choose_device(choice.device)
+    offered = {name for plugin in registry.plugins().values() for name in plugin.landmarkers}
+    if choice.landmarker is not None and choice.landmarker not in offered:
+        registry.landmarker(choice.landmarker)  # says what there is
 
 
 def _lacking(model: str) -> str | None:
@@ -166,24 +182,50 @@ def _measure(
     from facecli.benchmark.speed.run import measure_models
 
     rows, failed = [], []
-    with Progress("models", len(models), quiet) as progress:
-
-        def told(model: str) -> Told:
-            return lambda stage, done, of: progress.frame_done(model, done - 1, of, stage)
-
-        for outcome in measure_models(models, inputs, choice, told):
+    with _Status(models, quiet) as status:
+        for outcome in measure_models(models, inputs, choice, status.of_model):
             if isinstance(outcome, Measured):
                 rows.append(outcome)
             else:
                 failed.append(outcome)
                 console.fail(f"{outcome.model}: {outcome.reason}")
-            progress.input_done()
     return rows, failed
+
+
+class _Status:
+    """Says which model is being measured: on a terminal what of it just now, too."""
+
+    def __init__(self, models: Sequence[str], quiet: bool):
+        self._models, self._quiet, self._number = models, quiet, 0
+        self._terminal = not quiet and console.stderr_console().is_terminal
+        self._line = console.stderr_console().status("") if self._terminal else None
+
+    def __enter__(self) -> _Status:
+        if self._line is not None:
+            self._line.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._line is not None:
+            self._line.stop()
+
+    def of_model(self, model: str) -> Told:
+        self._number += 1
+        name = f"measuring {model} ({self._number} of {len(self._models)})"
+        if not self._quiet and not self._terminal:
+            console.say(name)
+
+        def told(stage: str, done: int, of: int | None) -> None:
+            if self._line is not None:
+                self._line.update(f"{name}: {stage}, {done} of {of or '?'}")
+
+        return told
 
 
 def _tell(
     rows: Sequence[Measured],
-    others: Sequence[NotMeasured],
+    failed: Sequence[NotMeasured],
+    absent: Sequence[NotMeasured],
     inputs: Inputs,
     choice: Choice,
     output: Path | None,
@@ -199,15 +241,15 @@ def _tell(
         for measured in rows:
             console.emit_json({**tables.as_json(measured), "save": list(choice.save), "machine": facts})
     elif rows:
-        table.show(tables.columns(rows), [tables.row(measured, rows) for measured in rows])
+        table.show(tables.columns(rows), [tables.row(measured, rows, choice) for measured in rows])
         if choice.stages:
             console.stdout_console().print()
             table.show(tables.stage_columns(rows), [tables.stage_row(measured) for measured in rows])
     if not quiet:
-        for note in tables.notes(rows, others, facts, inputs, choice):
+        for note in tables.notes(rows, absent, facts, inputs, choice):  # failures are told already
             console.say(note)
     if output is not None:
-        written = tables.write_results(output, rows, others, facts, inputs, choice)
+        written = tables.write_results(output, rows, [*failed, *absent], facts, inputs, choice)
         if not quiet:
             console.say("\n".join(str(path) for path in written))
 
