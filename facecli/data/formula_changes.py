@@ -8,7 +8,6 @@ protrusion 20 ± 2.5, mouth width 51 ± 3.5). `size`, common to all, makes a par
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -225,8 +224,6 @@ _WHOLE = {
     "jawForward": (Move((0, -58, 100), (50, 18, 40), (0, 0, 5.0), ALONE),),
 }
 _UNDER_EYE = Move((32, 27, 95), (14, 5, 20), (0, 1.5, 0), ALONE)
-SQUINT_CLOSES = 0.3
-"""How far ``eyeSquint`` 1 closes an eye."""
 JAW_HINGE, JAW_DEGREES = (12.0, 0.0), 15.0
 """(y, z) of the axis about which the lower jaw turns, and how far the mouth opens at ``jawOpen`` 1."""
 
@@ -249,16 +246,6 @@ def expression_fields(plain: np.ndarray, mean: np.ndarray) -> dict[str, np.ndarr
         fields[f"eyeBlink_{side}"], fields[f"eyeWide_{side}"] = own, -0.2 * own
         fields[f"eyeSquint_{side}"] = Change("eyeSquint", sided(_UNDER_EYE)).field(mean)
     return fields
-
-
-def close_lids(names: Sequence[str], expression: np.ndarray) -> np.ndarray:
-    """`expression` [B, E] in which squinting eyes blink a bit, too, and none is more than closed."""
-    expression = np.array(expression)
-    for side in "LR":
-        blink, squint = (names.index(f"{name}_{side}") for name in ("eyeBlink", "eyeSquint"))
-        closing = expression[:, blink] + SQUINT_CLOSES * expression[:, squint]
-        expression[:, blink] = np.minimum(closing, np.maximum(1, expression[:, blink]))
-    return expression
 
 
 def _jaw_open(plain: np.ndarray, mean: np.ndarray) -> np.ndarray:
@@ -293,5 +280,6 @@ def _blink(plain: np.ndarray, mean: np.ndarray) -> np.ndarray:
     lid_height = [EYE.ball_height(x, place, EYE.radius + EYE.lid[0]) for place in (y, y - down)]
     on_ball = np.exp(-((above / 6) ** 2)) * (down > 0)
     out = (lid_height[1] - lid_height[0]) * on_ball
-    slit = EYE.inside(x, y) > 0
-    return np.stack([0 * x, -down, np.where(slit, np.minimum(out, 0), out) * in_face(plain)], 1)
+    inside = EYE.inside(x, y)
+    out = np.where(inside > 0, np.minimum(out, 0) - 1.5 * smooth_step(inside, 0, 1.5), out)
+    return np.stack([0 * x, -down, out * in_face(plain)], 1)

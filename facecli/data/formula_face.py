@@ -251,8 +251,22 @@ class Ear:
         cos, sin = np.cos(np.radians(self.tilt)), np.sin(np.radians(self.tilt))
         y, z = plain[:, 1] - self.at[0], plain[:, 2] - self.at[1]
         along, back = cos * y - sin * z, -cos * z - sin * y
-        narrower = 1 - 0.22 * smooth_step(-along / self.half_length, 0.0, 1.0)  # towards the lobe
-        return along / self.half_length, (back / self.half_width + 0.18 * (1 - narrower)) / narrower
+        along = along / self.half_length
+        narrower = self._narrower(along)
+        return along, (back / self.half_width + 0.18 * (1 - narrower)) / narrower
+
+    def _narrower(self, along: np.ndarray) -> np.ndarray:
+        """[n] how much narrower the ear is towards its lobe."""
+        return 1 - 0.22 * smooth_step(-along, 0.0, 1.0)
+
+    def ring(self, radius: float, points: int) -> np.ndarray:
+        """[points, 2] places (y, z) of the plain head, seen from the side, at which :meth:`radius` is `radius`."""
+        turn = np.linspace(0, 2 * np.pi, points, endpoint=False)
+        along, across = radius * np.sin(turn), radius * np.cos(turn)
+        narrower = self._narrower(along)
+        up, back = along * self.half_length, (across * narrower - 0.18 * (1 - narrower)) * self.half_width
+        cos, sin = np.cos(np.radians(self.tilt)), np.sin(np.radians(self.tilt))
+        return np.stack([self.at[0] + cos * up - sin * back, self.at[1] - sin * up - cos * back], 1)
 
     def radius(self, plain: np.ndarray) -> np.ndarray:
         """[n]: 1 at the ear's edge on the plain head, 0 in its middle."""

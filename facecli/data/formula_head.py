@@ -13,12 +13,16 @@ from collections.abc import Mapping
 import numpy as np
 
 from facecli.data import arkit, formula_places
-from facecli.data.formula_changes import PEOPLE, close_lids, expression_fields
+from facecli.data.formula_changes import PEOPLE, expression_fields
 from facecli.data.formula_face import with_features
 from facecli.data.formula_regions import in_lining, in_slit, regions
 
 VERSION = 1
 """Goes up whenever the same codes give other vertices."""
+SQUINT_CLOSES = 0.3
+"""How far ``eyeSquint`` 1 closes an eye."""
+_LIDS = {"L": ((43, 47), (44, 46)), "R": ((37, 41), (38, 40))}
+"""Pairs of iBUG's points on the upper and the lower lid."""
 LARGEST_IDENTITY = 2.5
 """Standard deviations; one number in 80 is drawn again."""
 
@@ -51,7 +55,7 @@ class FormulaHead:
     def vertices(self, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
         """[B, V, 3] float32 mm from `identity` [B, 45], standard deviations, and `expression` [B, 33], 0..1."""
         identity, expression = (np.atleast_2d(np.asarray(code, np.float32)) for code in (identity, expression))
-        expression = close_lids(self.expression_names, expression)
+        expression = self._with_lids_closed(identity, expression)
         moved = identity @ self._identity + expression @ self._expression
         return self._mean + moved.reshape(len(moved), -1, 3)
 
@@ -73,6 +77,32 @@ class FormulaHead:
     def sample_expression(self, rng: np.random.Generator) -> np.ndarray:
         """[33], see :func:`facecli.data.arkit.sample_expression`."""
         return arkit.sample_expression(self.expression_names, rng)
+
+    def _with_lids_closed(self, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
+        """`expression` [B, E] whose ``eyeBlink`` 1 shuts any eye, and no eye farther, whatever lifts the lower lid."""
+        expression = expression.copy()
+        for side in _LIDS:
+            blink, squint = (self.expression_names.index(f"{name}_{side}") for name in ("eyeBlink", "eyeSquint"))
+            closing = expression[:, blink] + SQUINT_CLOSES * expression[:, squint]
+            closing = np.minimum(closing, np.maximum(expression[:, blink], 1))
+            expression[:, blink] = 0
+            at_rest, of_identity, of_expression = self._gaps[side]
+            gap = at_rest + identity @ of_identity + expression @ of_expression
+            expression[:, blink] = closing * gap / -of_expression[blink]
+        return expression
+
+    @functools.cached_property
+    def _gaps(self) -> dict[str, list[np.ndarray]]:
+        """Side -> height of its eye's slit, mm: at the mean [1], and what each identity [I] and expression [E] adds."""
+        gaps = {}
+        for side, lids in _LIDS.items():
+            upper, lower = self._ibug68[np.array(lids).T]
+            heights = [
+                field.reshape(-1, len(self._mean), 3)[..., 1]
+                for field in (self._mean, self._identity, self._expression)
+            ]
+            gaps[side] = [(y[:, upper] - y[:, lower]).mean(1) for y in heights]
+        return gaps
 
     @functools.cached_property
     def _fields(self) -> dict[str, np.ndarray]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from facecli.data import formula_skull as skull
-from facecli.data.formula_face import EYE, LID_EDGE, MOUTH
+from facecli.data.formula_face import EAR, EYE, LID_EDGE, MOUTH
 from facecli.data.formula_mesh import HeadMesh, Spot, head_mesh
 from facecli.detect.landmarks import flip_indices
 
@@ -29,6 +29,8 @@ INNER_LIPS = {62: 0.0, 63: 5.6, 64: 20.7, 65: 5.6, 66: 0.0}
 """iBUG number -> x on the inner edge of the upper (62, 63) or lower (65, 66) lip, and the inner corner."""
 LINING_ROWS = (1, 0.75, 0.35, 0, -0.4, -1)
 """Rows of vertices on the mouth's lining, in parts of its half height: it opens in one piece."""
+EAR_RINGS = (0.92, 1.0, 1.07, 1.15)
+"""Rings of vertices around the ear, where its rim falls back to the head."""
 
 SPOTS = (
     Spot((31.5, 35, 97), 19, 1.4),  # lids
@@ -90,7 +92,7 @@ def _landmarks() -> dict[int, np.ndarray]:
 
 
 def _outlines() -> np.ndarray:
-    """[n, 3] points of the plain head along edges: of the lids, inside and out, of the lips, and rows between them."""
+    """[n, 3] points of the plain head along edges: of lids, inside and out, lips with rows between them, ears."""
     lids = EYE.edge(30)
     ahead, behind = np.roll(lids, -1, 0), np.roll(lids, 1, 0)
     along = (ahead - behind) / np.linalg.norm(ahead - behind, axis=1, keepdims=True)
@@ -99,7 +101,8 @@ def _outlines() -> np.ndarray:
     outer = outer[EYE.inside(*outer.T) < -0.95 * LID_EDGE]
     x = np.linspace(0, MOUTH.corner[0] - 1, 22)
     lips = [np.stack([x, MOUTH.line(x) + part * MOUTH.lens_height(x)], 1) for part in LINING_ROWS]
-    return skull.in_front(*np.concatenate([lids, outer, *lips]).T)
+    ear = np.concatenate([EAR.ring(radius, 72) for radius in EAR_RINGS])
+    return np.concatenate([skull.in_front(*np.concatenate([lids, outer, *lips]).T), skull.at_side(*ear.T)])
 
 
 def _apart(points: np.ndarray, others: np.ndarray, least: float = 0.45) -> np.ndarray:

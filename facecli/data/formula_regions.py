@@ -8,7 +8,7 @@ from scipy.interpolate import PchipInterpolator
 from facecli.data.formula_face import EAR, EYE, MOUTH
 from facecli.data.head_model import FIELD_MM
 
-BROW = ((12, 50.0), (20, 53.0), (32, 55.5), (43, 56.0), (52, 53.5), (60, 48.0))
+BROW = ((12, 50.0), (20, 53.0), (32, 55.5), (43, 56.0), (51, 54.0), (58, 49.5))
 """Middle line of a brow on the plain head, seen from the front, mm."""
 BROW_HALF_HEIGHT = (3.6, 3.2, 1.2)
 """At the inner end, in the middle and at the outer end, mm."""
