@@ -91,6 +91,7 @@ class Plugin:
         pictures: name -> what it shows: pictures that the reconstructor's `draw` makes, further words for ``--save``.
         layouts: name -> :class:`LayoutInfo`.
         landmarkers: name -> ``"module:attribute"`` of a :class:`Landmarker`.
+        detectors: name -> ``"module:attribute"`` of a :class:`Detector`.
         assets: the files it needs, as :class:`facecli.assets.catalogue.Asset`, in the order of importance.
         optional_assets: files that only some options need.
         packages: importable Python packages it needs beyond facecli's own, e.g. ``("mediapipe",)``.
@@ -109,6 +110,7 @@ class Plugin:
     pictures: Mapping[str, str] = field(default_factory=dict)
     layouts: Mapping[str, LayoutInfo] = field(default_factory=dict)
     landmarkers: Mapping[str, str] = field(default_factory=dict)
+    detectors: Mapping[str, str] = field(default_factory=dict)
     assets: tuple[Asset, ...] = ()
     optional_assets: tuple[Asset, ...] = ()
     packages: tuple[str, ...] = ()
@@ -121,6 +123,8 @@ class Plugin:
             found.append("reconstruct")
         if self.landmarkers:
             found.append("landmarks: " + ", ".join(self.landmarkers))
+        if self.detectors:
+            found.append("boxes: " + ", ".join(self.detectors))
         return tuple(found)
 
 
@@ -137,6 +141,23 @@ class Landmarker(Protocol):
 
     def detect(self, images: Sequence[np.ndarray]) -> list[list[Face]]:
         """Faces of each picture. `images`: RGB uint8 [H, W, 3], of any and differing sizes."""
+        ...
+
+    def close(self) -> None:
+        """Free what it holds."""
+        ...
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """Finds faces' boxes alone: its faces have no points. Constructed and used as a :class:`Landmarker`.
+
+    ``--detector NAME`` puts one before any model: the model's landmarker is then asked for the face in each box, unless
+    boxes are all the model needs.
+    """
+
+    def detect(self, images: Sequence[np.ndarray]) -> list[list[Face]]:
+        """Faces of each picture, best first. `images`: RGB uint8 [H, W, 3], of any and differing sizes."""
         ...
 
     def close(self) -> None:
@@ -297,7 +318,8 @@ class Reconstructor(Protocol):
 
     family: str
     landmarker: str
-    """Name of the landmarker that it takes its faces from, unless the user chooses another."""
+    """Name of the landmarker that it takes its faces from, unless the user chooses another. Where boxes are all it needs,
+    the name of a detector: `crop` then takes faces with and without points."""
     landmarker_options: Mapping[str, Any]
     """Options for that landmarker, e.g. ``{"confidence": 0.1}``."""
     constants: Sequence[str]
