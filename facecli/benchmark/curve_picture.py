@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +63,7 @@ def draw_curves(
         axes.plot(x, y, label=_label(result), linewidth=1.9, zorder=5 - number / 100, **style)
     for number, (name, distances) in enumerate((curves or {}).items()):
         x, y = drawn(distances, limit_mm)
-        label = f"{name}  {_median(distances)}"
+        label = _plain(f"{name}  {_median(distances)}")
         dashes = _DASHES[number % len(_DASHES)]
         axes.plot(x, y, label=label, linewidth=0.8, color=_DARK_GREY, linestyle=dashes, zorder=3)
     if results or curves:
@@ -80,7 +82,7 @@ def write_curves(folder: Path, figure: Figure, stem: str = "curve") -> list[Path
     """Write `figure` as ``curve.svg`` and ``curve.png`` into `folder`."""
     svg, png = folder / f"{stem}.svg", folder / f"{stem}.png"
     # Text stays text, and the same results give the same bytes.
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "facecli"}):
+    with _quiet(), matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "facecli"}):
         with atomic_write(svg) as temporary:
             figure.savefig(temporary, format="svg", metadata={"Date": None})
         with atomic_write(png) as temporary:
@@ -88,8 +90,16 @@ def write_curves(folder: Path, figure: Figure, stem: str = "curve") -> list[Path
     return [svg, png]
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Names may be in letters that matplotlib's font hasn't: boxes in the PNG say so already."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        yield
+
+
 def _frame(axes: Axes, title: str, limit: float) -> None:
-    axes.set_title(title, fontsize=11)
+    axes.set_title(_plain(title), fontsize=11)
     axes.set_xlabel("distance from the scan's points to the mesh (mm)")
     axes.set_ylabel("points that are closer (%)")
     axes.set_xlim(0, limit)
@@ -109,7 +119,13 @@ def _label(result: SurfaceErrors) -> str:
     """``deca  1.09 mm (3 missing!)``"""
     lacking = [f"{len(result.missing)} missing!"] if result.missing else []
     lacking += [f"{len(result.failed)} failed!"] if result.failed else []
-    return f"{result.method}  {_median(result.pooled)}" + (f" ({', '.join(lacking)})" if lacking else "")
+    return _plain(f"{result.method}  {_median(result.pooled)}" + (f" ({', '.join(lacking)})" if lacking else ""))
+
+
+def _plain(text: str) -> str:
+    """`text` with nothing that matplotlib would read as mathematics, leave out of a legend, or can't write."""
+    text = "".join(letter if letter.isprintable() else "?" for letter in text)
+    return (" " + text if text.startswith("_") else text).replace("$", r"\$")
 
 
 def _median(distances: np.ndarray) -> str:
@@ -141,7 +157,9 @@ def _draw_published(
         boxes = _measured(figure, axes, labels)
     gap = max(box.width for box in boxes) * 1.08
     medians = np.array([other.median for other in published])
-    places = spread(medians, gap, low=min(medians[0], limit - gap * (len(medians) - 0.5)))
+    high = limit - 0.5 * gap
+    low = max(min(medians[0], high - gap * (len(medians) - 1)), 0.5 * gap)  # not into the curves, if that can be
+    places = spread(medians, gap, low, high)
     knee = max(box.y1 for box in boxes) + 1
     for other, label, box, place in zip(published, labels, boxes, places, strict=True):
         label.set_x(place)
@@ -152,7 +170,8 @@ def _draw_published(
 
 def _measured(figure: Figure, axes: Axes, labels: Sequence[Text]) -> list[Bbox]:
     """The boxes of `labels` in the units of the axes."""
-    FigureCanvasAgg(figure).draw()  # gives the axes their place
+    with _quiet():
+        FigureCanvasAgg(figure).draw()  # gives the axes their place
     to_data = axes.transData.inverted()
     return [to_data.transform_bbox(label.get_window_extent()) for label in labels]
 

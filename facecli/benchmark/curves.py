@@ -42,8 +42,10 @@ def drawn(distances: np.ndarray, limit: float, steps: int = 800) -> tuple[np.nda
     return x, y
 
 
-def spread(wanted: np.ndarray, gap: float, low: float) -> np.ndarray:
-    """Places [n], in the order of `wanted` [n] (ascending), at least `gap` apart, none below `low`, moved least.
+def spread(wanted: np.ndarray, gap: float, low: float, high: float) -> np.ndarray:
+    """Places [n], in the order of `wanted` [n] (ascending), at least `gap` apart, from `low` to `high`, moved least.
+
+    Where there isn't room for all, they go on beyond `high`.
 
     The least sum of squares, by pooling neighbours that collide (isotonic regression) after taking the gaps out.
     """
@@ -56,4 +58,4 @@ def spread(wanted: np.ndarray, gap: float, low: float) -> np.ndarray:
             mean, number = (before * count + mean * number) / (count + number), count + number
         blocks.append((mean, number))
     pooled = np.concatenate([np.empty(0), *(np.full(number, mean) for mean, number in blocks)])
-    return np.maximum(pooled, low) + steps
+    return np.maximum(np.minimum(pooled, high - steps[-1:].sum()), low) + steps

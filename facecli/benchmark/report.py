@@ -89,7 +89,9 @@ def table_text(
 
 def _write(path: Path, text: str) -> Path:
     with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", errors="surrogateescape", newline="\n")
+        # Bytes of file names that are no text come as JSON's escapes, as `--json` prints them.
+        errors = "backslashreplace" if path.suffix == ".json" else "surrogateescape"
+        temporary.write_text(text, encoding="utf-8", errors=errors, newline="\n")
     return path
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -87,8 +88,9 @@ def test_curves_of_nothing_and_of_odd_numbers():
 @given(st.lists(st.floats(0, 8), max_size=20), st.floats(0.01, 0.5))
 def test_labels_keep_their_order_and_distance(wanted, gap):
     wanted = np.sort(np.array(wanted))
-    places = spread(wanted, gap, low=0.0)
+    places = spread(wanted, gap, low=0.0, high=8.0)
     assert len(places) == len(wanted) and (places >= -1e-9).all()
+    assert (places <= max(8.0, gap * (len(wanted) - 1)) + 1e-9).all()
     assert (np.diff(places) >= gap - 1e-9).all()
     if len(wanted) > 1 and (np.diff(wanted) >= gap).all():
         np.testing.assert_allclose(places, wanted, atol=1e-9)  # nothing moves without need
@@ -206,3 +208,23 @@ def test_methods_differ_without_colour():
 def test_cases_without_challenges_give_no_second_table():
     plain = SurfaceErrors("a", "nonmetrical", {"head_1": np.ones(3), "x/y/z": np.ones(3)})
     assert tables.by_challenge(plain) == {} and tables.challenge_rows([plain]) == []
+
+
+@pytest.mark.parametrize("limit", [0.8, 2.0, 8.0])
+def test_labels_stay_inside_at_any_limit(limit):
+    others = published("all", "nonmetrical", "test")
+    axes = draw_curves([errors()], title="x", published=others, set="test", limit_mm=limit).axes[0]
+    frame = axes.get_window_extent()
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert len(boxes) == sum(other.median <= limit for other in others)
+    assert all(frame.x0 <= box.x0 and box.x1 <= frame.x1 for box in boxes)
+
+
+def test_names_that_are_no_plain_words(tmp_path):
+    names = ["_hidden", "a $b", "$x^", "\u7532", os.fsdecode(b"caf\xe9")]
+    paths = write_report(tmp_path, [errors(name) for name in names], title="5 $ a_b", settings={"data": names[-1]})
+    whole = json.loads(paths[0].read_text("utf-8"))
+    assert [method["method"] for method in whole["methods"]] == names
+    words = " ".join(ElementTree.parse(paths[4]).getroot().itertext())
+    for shown in ("_hidden", "a $b", "$x^", "\u7532", "caf?", "5 $ a_b"):
+        assert shown in words
