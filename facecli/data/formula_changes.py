@@ -3,7 +3,8 @@
 People: each change is given by its standard deviation among adults, men and women together, in millimetres: rounded
 values from anthropometric surveys (head breadth 152 ± 6, head length 197 ± 7, nasion to menton 120 ± 7, cheekbone to
 cheekbone 138 ± 6, jaw angle to jaw angle 108 ± 7, pupil to pupil 63 ± 3.5, nose width 35 ± 3, height 52 ± 4 and
-protrusion 20 ± 2.5, mouth width 51 ± 3.5). `size`, common to all, makes a part of these.
+protrusion 20 ± 2.5, mouth width 51 ± 3.5). `size`, common to all, makes a part of these. The
+mean head itself is 158 mm broad and 196 mm long.
 """
 
 from __future__ import annotations

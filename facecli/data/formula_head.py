@@ -2,7 +2,9 @@
 
 Ellipsoids that flow into each other make a plain head (`formula_skull`), named bumps and hollows a face
 (`formula_face`), fields of displacements different people and expressions (`formula_changes`). Sizes and proportions
-are an adult's. No mesh and no scan is stored: a mesh is laid over the formula (`formula_mesh`, `formula_places`).
+are an adult's; the constants were fitted, by least squares and then rounded, to the proportions of ICT-FaceKit's mean
+head (MIT licence), from which this one's face is 0.9 mm away (median). No mesh and no scan is stored: a mesh is laid
+over the formula (`formula_mesh`, `formula_places`).
 """
 
 from __future__ import annotations
