@@ -318,8 +318,8 @@ class Reconstructor(Protocol):
 
     family: str
     landmarker: str
-    """Name of the landmarker that it takes its faces from, unless the user chooses another. Where boxes are all it needs,
-    the name of a detector: `crop` then takes faces with and without points."""
+    """Name of the landmarker that it takes its faces from, unless the user chooses another. Where boxes are all it
+    needs, the name of a detector: `crop` then takes faces with and without points."""
     landmarker_options: Mapping[str, Any]
     """Options for that landmarker, e.g. ``{"confidence": 0.1}``."""
     constants: Sequence[str]
