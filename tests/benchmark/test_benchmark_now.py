@@ -283,11 +283,14 @@ def scored(monkeypatch) -> Counted:
     return counted
 
 
-def test_an_interrupted_run_goes_on(evaluate, copied, scored, tmp_path):
+def test_an_interrupted_run_goes_on(evaluate, copied, scored, tmp_path, monkeypatch):
+    from facecli.benchmark.now import results
+
+    monkeypatch.setattr(results, "write_report", lambda *_, **__: [])  # drawn elsewhere
     words = ["--predictions", copied / "predictions", "--imgs-list", copied / "ab.txt", "--workers", 0]
     scored.interrupt_at = 2
     ran, _ = evaluate(*words)
-    assert ran.code == 130 and not list((tmp_path / "out").rglob("*.json"))
+    assert ran.code == 130 and not list((tmp_path / "out").rglob("*_distances.npz"))
     assert scored.taken() == [name_of("A"), name_of("B")]
 
     ran, (row,) = evaluate(*words)
@@ -334,6 +337,21 @@ def test_official_files_and_curves(evaluate, now, golden, tmp_path):
     assert any("theirs" in svg.read_text() for svg in (tmp_path / "out").rglob("*.svg"))
 
 
+def test_published_results_stand_beside_equals_alone(cli, now, golden, tmp_path):
+    """The table of the validation set has those of the validation set; that of a part of it has none."""
+    case = golden["A"]
+    write_prediction(tmp_path / "mine", name_of("A"), case["pred_v"], case["pred_f"], case["pred_lmk"], mesh=".ply")
+    words = ["--data", now / "NoW", "-o", tmp_path / "out", "-p", tmp_path / "mine", "--published", "all,mica"]
+    ran = cli("benchmark", "now", *words)
+    assert ran.code == 0 and "DAD-3DHeads" in ran.out and "published" in ran.out
+    assert "MICA" not in ran.out and "in the curve only" in ran.err
+    assert "MICA" in (tmp_path / "out/val-nonmetrical/curve.svg").read_text()
+    ran = cli("benchmark", "now", *words, "--challenge", "multiview_neutral")
+    assert ran.code == 0 and "DAD-3DHeads" not in ran.out and "mine" in ran.out
+    ran = cli("benchmark", "now", *words[:-1], "sculptor")
+    assert ran.code == 2 and "sculptor" in ran.err
+
+
 def test_a_curve_that_is_code_is_refused(evaluate, now, tmp_path):
     import pickle
 
@@ -352,26 +370,26 @@ def test_a_curve_that_is_code_is_refused(evaluate, now, tmp_path):
 
 def test_check_exports_one_case(cli, now, golden, tmp_path):
     """The mesh as it was aligned, the part of the scan that counts, and colours; in the scan's coordinates."""
+    from facecli.benchmark.closest_point import ClosestPoints
     from facecli.io.meshes import read_mesh
 
     words = ["--data", now / "NoW", "-o", tmp_path / "out", "--check", f"{name_of('A')}.jpg"]
     ran = cli("benchmark", "now", *words, "-p", now / "predictions", "-p", f"twin={now / 'predictions'}")
     assert ran.code == 0, ran.err
     assert "predictions: A/multiview_neutral/IMG_0001: median 0.84 mm, mean 0.92 mm, rms 1.11 mm" in ran.err
-    for method in ("predictions", "twin"):
-        (folder,) = (tmp_path / "out/check" / method).iterdir()
-        case = golden["A"]
-        cropped, faces = read_mesh(folder / "cropped_scan.obj")
-        np.testing.assert_allclose(cropped, case["scan_v"][case["crop_index"]], atol=1e-4)
-        assert len(faces) > 5000
-        aligned, triangles = read_mesh(folder / "predicted_mesh_aligned.obj")
-        assert len(aligned) == len(case["pred_v"]) and (triangles == case["pred_f"]).all()
-        from facecli.benchmark.closest_point import ClosestPoints
-
-        distance = ClosestPoints(aligned, triangles).query(cropped).distance
-        np.testing.assert_allclose(distance, case["distances"], atol=1e-3)
-        coloured, _ = read_mesh(folder / "scan_error.ply")
-        assert len(coloured) == len(cropped) and b"property uchar red" in (folder / "scan_error.ply").read_bytes()
+    folders = [tmp_path / "out/check" / method / name_of("A").replace("/", "_") for method in ("predictions", "twin")]
+    names = ["cropped_scan.obj", "predicted_mesh_aligned.obj", "scan_error.ply"]
+    assert [sorted(path.name for path in folder.iterdir()) for folder in folders] == [names, names]
+    case = golden["A"]
+    cropped, faces = read_mesh(folders[0] / "cropped_scan.obj")
+    np.testing.assert_allclose(cropped, case["scan_v"][case["crop_index"]], atol=1e-4)
+    assert len(faces) > 5000
+    aligned, triangles = read_mesh(folders[0] / "predicted_mesh_aligned.obj")
+    assert len(aligned) == len(case["pred_v"]) and (triangles == case["pred_f"]).all()
+    distance = ClosestPoints(aligned, triangles).query(cropped).distance
+    np.testing.assert_allclose(distance, case["distances"], atol=1e-3)
+    coloured, _ = read_mesh(folders[1] / "scan_error.ply")
+    assert len(coloured) == len(cropped) and b"property uchar red" in (folders[1] / "scan_error.ply").read_bytes()
 
 
 def test_pack_for_the_test_set(evaluate, now, golden, tmp_path):

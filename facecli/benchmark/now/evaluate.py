@@ -17,6 +17,7 @@ from facecli.benchmark.now.validity import Findings, Scan, check_prediction, rea
 from facecli.benchmark.scan_to_mesh import ScanToMesh, scan_to_mesh_error
 from facecli.benchmark.scores import SurfaceErrors
 from facecli.errors import InputError
+from facecli.io.atomic import remove_leftovers
 from facecli.pipeline import Outcome, cpu_count, parallel_map
 
 CHECKS_WORTH_PROCESSES = 64
@@ -126,6 +127,8 @@ def gather(setup: Setup) -> Tasks:
                 store=store.path(method.name, setup.protocol, case.name),
             )  # fmt: skip
             _sort_in(tasks, task, fingerprints, setup.overwrite)
+    for folder in {task.store.parent for task in tasks.pending}:
+        remove_leftovers(folder)
     order = {subject: place for place, subject in enumerate(scans)}
     tasks.pending.sort(key=lambda task: order[task.case.subject])  # a worker reads a scan once for all methods
     return tasks

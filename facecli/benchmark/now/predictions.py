@@ -200,11 +200,17 @@ class ModelFolder:
         landmarks = np.asarray(now_landmarks(reconstruction), np.float32)
         if not (np.isfinite(vertices).all() and np.isfinite(landmarks).all()):
             raise InputError(case.line, f"{self.choice.model} gave a mesh with numbers that are not finite")
-        mesh_path = self._landmarks(case).with_name(f"{case.stem}.ply")
-        if self._landmarks(case).exists():  # --overwrite: without its landmarks, the old mesh is unfinished
-            self._landmarks(case).unlink()
-        write_ply(mesh_path, TriangleMesh(vertices, reconstruction.triangles.cpu().numpy()))
+        self._landmarks(case).unlink(missing_ok=True)  # --overwrite: now the old mesh counts as unfinished
+        write_ply(self._mesh(case), TriangleMesh(vertices, reconstruction.triangles.cpu().numpy()))
         write_npy(self._landmarks(case), landmarks)
+
+    def forget(self, case: Case) -> None:
+        """Remove the case's prediction of an earlier run, which this one couldn't make again."""
+        self._landmarks(case).unlink(missing_ok=True)
+        self._mesh(case).unlink(missing_ok=True)
+
+    def _mesh(self, case: Case) -> Path:
+        return self._landmarks(case).with_name(f"{case.stem}.ply")
 
     def _landmarks(self, case: Case) -> Path:
         return self.folder / case.subject / case.challenge / f"{case.stem}.npy"
@@ -222,7 +228,7 @@ class Made:
 
 
 def predict(data: NowFolder, cases: Sequence[Case], folder: ModelFolder, predictor: Predictor) -> Iterator[Made]:
-    """Reconstruct the cases at rest, from the authors' face boxes, and write them; in order, as they are done."""
+    """Reconstruct the cases at rest, from the authors' face boxes, and write them; as they are done."""
     from facecli.benchmark.predict import Portrait
 
     by_name = {case.name: case for case in cases}
@@ -239,9 +245,16 @@ def predict(data: NowFolder, cases: Sequence[Case], folder: ModelFolder, predict
 
     for predicted in predictor.predict(portraits(), neutral=True):
         while without_box:
-            yield without_box.pop(0)
-        yield _made(folder, by_name[predicted.portrait.name], predicted)
-    yield from without_box
+            yield _kept_or_forgotten(folder, without_box.pop(0))
+        yield _kept_or_forgotten(folder, _made(folder, by_name[predicted.portrait.name], predicted))
+    for made in without_box:
+        yield _kept_or_forgotten(folder, made)
+
+
+def _kept_or_forgotten(folder: ModelFolder, made: Made) -> Made:
+    if made.error is not None:
+        folder.forget(made.case)
+    return made
 
 
 def _made(folder: ModelFolder, case: Case, predicted: Predicted) -> Made:

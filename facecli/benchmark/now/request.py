@@ -48,6 +48,11 @@ class Request:
     workers: int | None = None
     overwrite: bool = False
 
+    @property
+    def measured_set(self) -> str:
+        """What published results must be of to stand in one table with this run's: parts of a set have none."""
+        return self.image_set if self.challenge is None and self.image_list is None else f"part of {self.image_set}"
+
     def __post_init__(self):
         if self.protocol not in PROTOCOLS:
             raise UsageError(f"--protocol is {' or '.join(PROTOCOLS)}, not {self.protocol!r}")

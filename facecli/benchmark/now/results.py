@@ -80,7 +80,7 @@ def _settings(setup: Setup, request: Request) -> dict[str, Any]:
     models = {choice.model: choice.stamp() for choice in request.models}
     return {
         "benchmark": "now",
-        "set": request.image_set,
+        "set": request.measured_set,
         "protocol": request.protocol,
         "challenge": request.challenge,
         "images": len(setup.cases),
@@ -122,4 +122,4 @@ def json_lines(report: Report, request: Request) -> list[dict[str, Any]]:
 
 def table(report: Report, request: Request) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
     """Columns and rows for people."""
-    return tables.COLUMNS, tables.table_rows(report.results, report.published, {"set": request.image_set})
+    return tables.COLUMNS, tables.table_rows(report.results, report.published, {"set": request.measured_set})

@@ -54,7 +54,7 @@ def run(request: Request, told: Listener) -> Report:
     write_problems(report, setup, folder)
     if with_scans:
         report.published = others
-        for note in tables.mixing(others, report.results, {"set": request.image_set}):
+        for note in tables.mixing(others, report.results, {"set": request.measured_set}):
             told.warn(note)
         write_results(report, setup, request, folder, curves)
     else:
@@ -109,8 +109,8 @@ def _predict(data: NowFolder, cases: Sequence[Case], folder: ModelFolder, overwr
                 told.fail(f"{choice.model}: {made.error}")
             progress.input_done()
         folder.note(predictor.notes)
-    again = f", {kept} were there already" if kept else ""
-    told.say(f"{choice.model}: {len(pending) - len(reasons)} of {len(pending)} images predicted{again}")
+    again = f", {kept} there already" if kept else ""
+    told.say(f"{choice.model}: {len(pending) - len(reasons)} of {_count(len(pending), 'image')} predicted{again}")
     return _noted(folder.method(reasons), told)
 
 
