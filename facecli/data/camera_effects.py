@@ -37,7 +37,7 @@ def sample_wear(strength: float, rng: np.random.Generator) -> Wear:
         motion=(moves * rng.uniform(2, 8), rng.uniform(0, np.pi)),
         white_balance=(1 + warm, 1 + rng.normal(0, 0.02 * strength), 1 - warm),
         noise=(0.002 + 0.05 * iso, 0.001 + 0.012 * iso),
-        quality=int(rng.integers(100 - int(55 * strength), 100)) if rng.random() < 0.8 else 0,
+        quality=int(rng.integers(min(100 - int(55 * strength), 95), 100)) if rng.random() < 0.8 else 0,
         coarse=float(rng.uniform(1.2, 2.2)) if shrunk else 1.0,
     )
 

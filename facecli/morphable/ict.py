@@ -72,11 +72,14 @@ class IctModel:
         return found
 
     def vertices(self, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
-        """[B, V, 3] float32 from `identity` [B, <=I] and `expression` [B, <=E]; short vectors are padded with zeros."""
+        """[B, V, 3] float32 from `identity` [B, <=I] and `expression` [B, <=E].
+
+        Short vectors are padded with zeros; one of either goes with many of the other.
+        """
         identity, expression = (np.atleast_2d(np.asarray(codes, np.float32)) for codes in (identity, expression))
         flat = identity @ self._identity[: identity.shape[1]] + expression @ self._expression[: expression.shape[1]]
         vertices = self.arrays.mean + flat.reshape(len(flat), -1, 3)
-        weights = np.zeros((len(expression), self.n_expression), np.float32)
+        weights = np.zeros((len(flat), self.n_expression), np.float32)
         weights[:, : expression.shape[1]] = expression
         for side in EYE_PARTS:
             self._turn_eye(vertices, weights, side)

@@ -122,7 +122,7 @@ def run(request: Request, told: Listener) -> Report:
     if len(set(names)) < len(names):
         raise UsageError(f"--model names one twice: {', '.join(names)}")
     told.warn(NOT_PHOTOGRAPHS)
-    request.heads.choice.load()  # a file that isn't there is told of at once, and not by each process
+    renderer(request.heads)  # a file that isn't there is told of at once, and not by each process
     report, notes = Report(), {}
     for choice in request.models:
         scores, notes[choice.model] = _model_scores(request, choice, told)
@@ -350,13 +350,10 @@ def _mapped(function: Callable, items, request: Request, count: int) -> Iterator
     workers = request.workers
     if workers is None:
         workers = cpu_count() if count >= WORTH_PROCESSES and cpu_count() > 1 else 0
-    if workers == 0:
-        renderer(request.heads)
+    workers = min(workers, count)
     with _one_thread_each():
-        yield from parallel_map(
-            function, items, workers=min(workers, count), kind="process",
-            initializer=_quiet if workers else None, arguments=(request.heads,) if workers else (),
-        )  # fmt: skip
+        start = {"initializer": _quiet, "arguments": (request.heads,)} if workers else {}
+        yield from parallel_map(function, items, workers=workers, kind="process", **start)
 
 
 def _quiet(heads: HeadSet) -> None:
