@@ -114,11 +114,11 @@ def test_metrical_in_other_units(evaluate, now, golden, tmp_path, unit):
     scaled = case["pred_v"] * np.float32(factor), case["pred_f"], case["pred_lmk"] * np.float32(factor)
     write_prediction(tmp_path / unit, name_of("M"), *scaled, mesh=".ply", points=".txt")
     ran, (row,) = evaluate(
-        "--predictions", tmp_path / unit, "--unit", unit, "--protocol", "metrical", "--challenge",
-        "multiview_expressions",
+        "--predictions", tmp_path / unit, "--predicted_mesh_unit", unit, "--metrical_evaluation", "True",
+        "--challenge", "multiview_expressions",
     )  # fmt: skip
     expected = SUMMARY[f"now_metrical_{unit}"]
-    assert ran.code == 0 and row["challenge"] == "multiview_expressions"
+    assert ran.code == 0 and row["challenge"] == "multiview_expressions" and row["protocol"] == "metrical"
     assert [row[word] for word in ("median", "mean", "std")] == pytest.approx(
         [expected[word] for word in ("median", "mean", "std")], abs=5e-5
     )
@@ -188,6 +188,12 @@ def test_everything_that_is_wrong_is_named_and_the_rest_evaluated(evaluate, copi
     assert "E/selfie/i.npy: its landmarks are mirrored" in errors
     assert "F/selfie/i.obj: 1 of 5023 vertices are not finite numbers, the first is 17" in errors
     assert "H.000001_picked_points.pp" in errors and "1 image of H" in errors
+    # A case of a scan without faces can be looked at, too: it has points only.
+    looked, _ = evaluate("--predictions", predictions, "--check", "G/selfie/i", data=data)
+    assert looked.code == 0, looked.err
+    (cropped,) = copied.parent.rglob("cropped_scan.obj")
+    assert sum(line.startswith("v ") for line in cropped.read_text().splitlines()) == len(case["crop_index"])
+
     warnings = [line for line in ran.err.splitlines() if line.startswith("warning: ")]
     assert any("G.000001.obj: has no triangles" in line for line in warnings)
     assert any("1 OF 6 PREDICTIONS ARE MISSING (C/selfie/i)" in line for line in warnings)
