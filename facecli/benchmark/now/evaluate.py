@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,15 +15,14 @@ from facecli.benchmark.now.predictions import Method, Prediction
 from facecli.benchmark.now.validity import Findings, Scan, check_prediction, read_prediction, read_scan
 from facecli.benchmark.scan_to_mesh import ScanToMesh, scan_to_mesh_error
 from facecli.benchmark.scores import SurfaceErrors
+from facecli.benchmark.workers import map_cases
 from facecli.errors import InputError
 from facecli.io.atomic import remove_leftovers
-from facecli.pipeline import Outcome, cpu_count, parallel_map
+from facecli.pipeline import Outcome
 
 CHECKS_WORTH_PROCESSES = 64
 """Checks take some hundredths of a second each; a process takes a second to start."""
 EVALUATIONS_WORTH_PROCESSES = 4
-
-ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -191,7 +189,7 @@ def check(setup: Setup, tasks: Tasks, told: Callable[[], None] = lambda: None) -
     items: list[ScanTask | CaseTask] = [*scans, *tasks.pending]
     checked = Checked({}, {})
     workers = setup.workers if len(items) >= CHECKS_WORTH_PROCESSES else 0
-    for outcome in _mapped(_check, items, workers):
+    for outcome in map_cases(_check, items, workers=workers):
         item, findings = outcome.item, outcome.value
         if findings is None:
             findings = Findings([str(outcome.error)])
@@ -218,9 +216,8 @@ def _check(item: ScanTask | CaseTask) -> Findings:
 
 def evaluate(tasks: Sequence[CaseTask], workers: int | None = None) -> Iterator[Outcome[CaseTask, Evaluated]]:
     """Evaluate `tasks`, in their order; each result is stored as soon as it is known."""
-    if workers is None and len(tasks) < EVALUATIONS_WORTH_PROCESSES:
-        workers = 0
-    yield from _mapped(_evaluate, tasks, workers)
+    _read_scan_once.cache_clear()  # files may have changed since this process' last run
+    yield from map_cases(_evaluate, tasks, workers=workers, worth=EVALUATIONS_WORTH_PROCESSES)
 
 
 def _evaluate(task: CaseTask) -> Evaluated:
@@ -264,27 +261,6 @@ def _read_scan_once(mesh: Path, landmarks: Path) -> Scan:
     if scan.findings.problems:
         raise InputError(mesh, scan.findings.problems[0])
     return scan
-
-
-def _mapped(function: Callable, items: Sequence, workers: int | None) -> Iterator[Outcome]:
-    workers = cpu_count() if workers is None else workers
-    with _one_thread_each():
-        yield from parallel_map(function, items, workers=min(workers, len(items)), kind="process")
-
-
-@contextlib.contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Processes that are started now use one thread: one process a core is enough."""
-    before = {name: os.environ.get(name) for name in ONE_THREAD}
-    os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 # --- results ---------------------------------------------------------------------------------------------------------
