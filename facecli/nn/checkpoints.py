@@ -29,6 +29,9 @@ _MARKS = {
     "MICA": ("flameModel", "arcface"),
     "Deep3DFaceRecon": ("net_recon",),
     "SynergyNet": ("forwardDirection.", "I2P."),
+    "3DDFA_V2": ("dw6.", "fc_param.", "conv_param."),
+    "FaceBoxes": ("inception1.",),
+    "ArcFace": ("prelu.",),
     "DiffusionRig": ("denoisingUNet.",),
     "FAN": ("m0.b1_4.",),
 }
@@ -53,9 +56,11 @@ class Checkpoint:
         self.content = load_checkpoint(path, inert=inert, mmap=True)
 
     @classmethod
-    def of(cls, asset: Asset, system: str) -> Checkpoint:
-        """The checkpoint that is `asset`. Raises MissingAssetError, too."""
-        return cls(require(asset), system, mend_of(asset))
+    def of(cls, source: Asset | str | Path, system: str) -> Checkpoint:
+        """The checkpoint that is an asset, or another file. Raises MissingAssetError, too."""
+        if isinstance(source, Asset):
+            return cls(require(source), system, mend_of(source))
+        return cls(source, system)
 
     def state(self, entry: str = "", prefix: str = "") -> State:
         """Tensors by name: those below `entry` of the file's dictionary whose names begin with `prefix`, without it.
