@@ -163,7 +163,7 @@ def write(request: Request, report: Report) -> list[Path]:
 
     files = []
     for protocol, results in report.results.items():
-        title = f"Rendered heads, {protocol}"
+        title = f"Rendered heads (not photographs), {protocol}"
         settings = {**_settings(request), "protocol": protocol, "caution": NOT_PHOTOGRAPHS}
         files += write_report(request.out / protocol, results, title=title, settings=settings)
     text = "\n".join([
