@@ -42,26 +42,40 @@ def transfer(source: Input, target: Input, model: str | None = None, **settings:
     return transfer(source, target, model, **settings)
 
 
-def landmarks(image: str | PathLike[str] | np.ndarray, landmarker: str = "mediapipe", **options: Any) -> list[Face]:
+def landmarks(
+    image: str | PathLike[str] | np.ndarray,
+    landmarker: str = "mediapipe",
+    *,
+    detector: str | None = None,
+    **options: Any,
+) -> list[Face]:
     """The faces of one picture (a path, or RGB uint8 [H, W, 3]) with their landmarks, largest first.
 
     Args:
         landmarker: ``"mediapipe"``, ``"fan"``, …; see ``facecli models``.
+        detector: says which faces there are (``"faceboxes"``); landmarks are then looked for within its boxes, and
+            ``confidence`` is its threshold.
         options: the landmarker's: ``confidence``, ``device``, …
 
     Raises:
         InputError: the picture can't be read.
+        UsageError: there is no such landmarker or detector.
         MissingAssetError: the landmarker needs a file that is not on this machine.
     """
     from facecli import registry
     from facecli.detect.face import largest_first
 
     image = image if hasattr(image, "shape") else read_image(image)
-    detector = registry.landmarker(landmarker, **options)
+    if detector is None:
+        made = registry.landmarker(landmarker, **options)
+    else:
+        from facecli.detect.within_boxes import landmarker_within
+
+        made = landmarker_within(detector, landmarker, **options)
     try:
-        return largest_first(detector.detect([image])[0])
+        return largest_first(made.detect([image])[0])
     finally:
-        detector.close()
+        made.close()
 
 
 def read_image(path: str | PathLike[str]) -> np.ndarray:

@@ -22,6 +22,7 @@ from facecli.detect.formats import Landmarks, check_layout, layout, output_paths
 from facecli.detect.landmarks import convert, convertible_to
 from facecli.detect.tracking import describe
 from facecli.detect.video_landmarks import VideoLandmarks
+from facecli.detect.within_boxes import landmarker_within
 from facecli.errors import FacecliError, InputError, UsageError
 from facecli.export.face_json import to_jsonable
 from facecli.io.images import read_image, write_image
@@ -51,6 +52,7 @@ class LandmarkerChoice:
         device: "cpu", "cuda", …
         track: follow faces through a video instead of detecting in every frame.
         options: the landmarker's own options.
+        detector: says which faces there are, and `confidence` is its; the landmarker looks within its boxes.
     """
 
     name: str = "mediapipe"
@@ -58,6 +60,7 @@ class LandmarkerChoice:
     device: str = "cpu"
     track: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
+    detector: str | None = None
 
     def make(self, *, track: bool = False) -> Landmarker:
         """A new landmarker.
@@ -65,6 +68,11 @@ class LandmarkerChoice:
         Raises:
             UsageError: it doesn't take one of the options. (And what the registry raises.)
         """
+        if self.detector is not None:
+            if self.track:
+                raise UsageError("--track goes without --detector: who is followed is not detected again")
+            choice = {"confidence": self.confidence, "device": self.device}
+            return landmarker_within(self.detector, self.name, **choice, **self.options)
         options = dict(self.options) | {"device": self.device}
         if self.confidence is not None:
             options["confidence"] = self.confidence
@@ -74,12 +82,13 @@ class LandmarkerChoice:
 
     def settings(self) -> dict[str, Any]:
         """What results depend on."""
-        return {
+        settings = {
             "landmarker": self.name,
             "confidence": self.confidence,
             "track": self.track,
             "options": dict(self.options),
         }
+        return settings if self.detector is None else settings | {"detector": self.detector}
 
 
 @dataclass
@@ -568,7 +577,7 @@ def _run(
     """All tasks through `function`, in order. `made`: a landmarker of `choice`, used here or closed."""
     global _worker
     if workers is None:
-        workers = _worker_count(made.point_set, tasks.inputs)
+        workers = _worker_count(made.point_set, tasks.inputs) if choice.detector is None else 0
     if choice.track:
         workers = 0  # tracking needs every frame, one after the other
     _start_worker(choice, made)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import importlib
+import inspect
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from facecli.errors import FacecliError, MissingAssetError, PluginError, UsageError
-from facecli.plugin import Landmarker, Layout, Plugin, Reconstructor
+from facecli.plugin import Detector, Landmarker, Layout, Plugin, Reconstructor
 
 GROUP = "facecli.plugins"
 
@@ -121,13 +122,54 @@ def layout(name: str, layout: str, model: Reconstructor, **options: Any) -> Layo
 
 def landmarker(name: str, **options: Any) -> Landmarker:
     """A new landmarker called `name`, whichever plugin offers it (of several, the first by name)."""
-    offering: dict[str, Plugin] = {}
+    offering = _offering("landmarkers")
+    if name in offering:
+        return _make(*offering[name], options)
+    if finds_boxes_alone(name):
+        raise UsageError(f"{name} finds boxes, no landmarks: --detector {name} puts it before a landmarker")
+    raise UsageError(_unknown("landmarker", name, offering))
+
+
+def detector(name: str, **options: Any) -> Detector:
+    """A new detector called `name`, as :func:`landmarker`."""
+    offering = _offering("detectors")
+    if name in offering:
+        return _make(*offering[name], options)
+    if name in _offering("landmarkers"):
+        known = ", ".join(offering) or "none"
+        raise UsageError(f"{name} is a landmarker (--landmarker {name}), no detector. Detectors installed: {known}")
+    raise UsageError(_unknown("detector", name, offering))
+
+
+def face_finder(name: str, **options: Any) -> Landmarker | Detector:
+    """A new landmarker, else a new detector, called `name`: for whom boxes are enough."""
+    landmarkers, detectors = _offering("landmarkers"), _offering("detectors")
+    found = landmarkers.get(name) or detectors.get(name)
+    if found is None:
+        names = {**landmarkers, **detectors}
+        known = f"landmarkers {', '.join(landmarkers) or 'none'}; detectors {', '.join(detectors) or 'none'}"
+        raise UsageError(_unknown("landmarker or detector", name, names, known))
+    return _make(*found, options)
+
+
+def finds_boxes_alone(name: str) -> bool:
+    """Whether a detector, and no landmarker, is called `name`."""
+    return name in _offering("detectors") and name not in _offering("landmarkers")
+
+
+def takes_detector(landmarker: str) -> bool:
+    """Whether the landmarker of this name has an option ``detector``: it begins with boxes and says whose it takes."""
+    offering = _offering("landmarkers")
+    return landmarker in offering and "detector" in inspect.signature(_attribute(*offering[landmarker])).parameters
+
+
+def _offering(what: str) -> dict[str, tuple[Plugin, str]]:
+    """Name -> the plugin that offers it and the target, of all ``landmarkers`` or ``detectors``, sorted."""
+    found: dict[str, tuple[Plugin, str]] = {}
     for offered_by in plugins().values():
-        for key in offered_by.landmarkers:
-            offering.setdefault(key, offered_by)
-    if name not in offering:
-        raise UsageError(_unknown("landmarker", name, offering))
-    return _make(offering[name], offering[name].landmarkers[name], options)
+        for name, target in getattr(offered_by, what).items():
+            found.setdefault(name, (offered_by, target))
+    return dict(sorted(found.items()))
 
 
 def _make(owner: Plugin, target: str, options: dict[str, Any], *arguments: Any) -> Any:
@@ -166,7 +208,7 @@ def _attribute(owner: Plugin, target: str) -> Callable[..., Any]:
         raise PluginError(f"plugin {owner.name} can't be used: {_one_line(error)}") from error
 
 
-def _unknown(what: str, name: str, known: dict[str, Any]) -> str:
+def _unknown(what: str, name: str, known: dict[str, Any], installed: str = "") -> str:
     near = difflib.get_close_matches(name, known, 1)
     guess = f" Did you mean {near[0]}?" if near else ""
-    return f"unknown {what} {name!r}.{guess} Installed: {', '.join(sorted(known)) or 'none'}"
+    return f"unknown {what} {name!r}.{guess} Installed: {installed or ', '.join(sorted(known)) or 'none'}"

@@ -11,11 +11,11 @@ from typing import Any, Literal
 import numpy as np
 
 from facecli import registry
-from facecli.benchmark.near_box import best_match, face_near
 from facecli.benchmark.neutral import keeps_expression, neutral_codes
 from facecli.benchmark.points import head_rotation, ibug68_pixels, in_millimetres, now_landmarks
 from facecli.codes import Codes
 from facecli.detect.face import Face
+from facecli.detect.near_box import best_match, face_near
 from facecli.errors import FacecliError, InputError, UsageError
 from facecli.io.images import read_image
 from facecli.plugin import Plugin, Reconstruction
@@ -70,7 +70,8 @@ class Predictor:
         options: the model's own, by name or as ``NAME=VALUE``; before all others the description's `benchmark_options`.
         batch_size: faces at once; 0: the model's own choice.
         landmarker: another one than the model's own. It is asked for all portraits then; boxes say which face is meant.
-        confidence: the landmarker's threshold; None: the model's own.
+        detector: asked for all portraits, too, before the landmarker.
+        confidence: their threshold; None: the model's own.
         workers: threads that read and detect; None: one a core.
         boxes: ``"crop"``: as above; ``"choose"``: boxes only say which of the faces that the landmarker finds in the
             whole picture is meant.
@@ -87,6 +88,7 @@ class Predictor:
         options: Iterable[str] | Mapping[str, Any] = (),
         batch_size: int = 0,
         landmarker: str | None = None,
+        detector: str | None = None,
         confidence: float | None = None,
         workers: int | None = None,
         boxes: Literal["crop", "choose"] = "crop",
@@ -100,6 +102,7 @@ class Predictor:
             options={**self.plugin.benchmark_options, **chosen},
             faces="largest",
             landmarker=landmarker,
+            detector=detector,
             confidence=confidence,
             device=device,
             batch_size=batch_size,
@@ -165,7 +168,8 @@ class _PortraitStream(FaceStream):
     def __init__(self, settings: Settings, boxes: str):
         super().__init__(settings)
         self.choosing = boxes == "choose"
-        self.crops_boxes = settings.landmarker is None and hasattr(self.model, "crop_box") and not self.choosing
+        own_finder = settings.landmarker is None and settings.detector is None
+        self.crops_boxes = own_finder and hasattr(self.model, "crop_box") and not self.choosing
         note = getattr(self.model, "neutral_note", "")
         self.notes: dict[str, None] = {note: None} if note else {}
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from facecli.cli import options
 from facecli.cli.preprocess import choose_landmarker, gather_inputs, parse_faces, report
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def align(
     landmarker: Annotated[
         str, typer.Option(help="Any installed landmarker; `facecli models` lists them.")
     ] = "mediapipe",
+    detector: options.Detector = None,
     faces: Annotated[
         str, typer.Option(help="largest, all, or how many of each picture; NAME.png, NAME_1.png, …")
     ] = "largest",
@@ -62,7 +64,7 @@ def align(
     """
     everything = gather_inputs(inputs, more_inputs)
     kept = parse_faces(faces)
-    choice = choose_landmarker(landmarker, confidence, device)
+    choice = choose_landmarker(landmarker, confidence, device, detector=detector)
     from facecli.preprocess import align_pictures
 
     def run(_) -> Iterator[Result]:

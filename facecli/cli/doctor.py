@@ -387,7 +387,7 @@ def _plugin_probe(name: str) -> Callable[[], list[Check]]:
             packages = facts["packages_missing"]
             mend = "pip install " + " ".join(map(_pip, packages))
             return [Check(row, "warning", f"Python packages missing: {', '.join(packages)}", mend)]
-        for target in filter(None, (plugin.reconstructor, *plugin.landmarkers.values())):
+        for target in filter(None, (plugin.reconstructor, *plugin.landmarkers.values(), *plugin.detectors.values())):
             try:
                 _import_target(target)
             except Exception as error:  # a stranger's code

@@ -91,7 +91,8 @@ def _show_one(plugin: Plugin) -> None:
 
     description = describe(plugin)
     facts = {
-        "family": plugin.family or "none",
+        "offers": "; ".join(plugin.offers),
+        "family": plugin.family,
         "licence": f"code {plugin.code_license}, weights {plugin.weights_license}",
         "citation": plugin.citation,
         "homepage": plugin.homepage,

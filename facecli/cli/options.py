@@ -27,6 +27,13 @@ Hold = Annotated[
     ),
 ]
 Landmarker = Annotated[str | None, typer.Option(help="Another landmarker than the model's own, see `facecli models`.")]
+Detector = Annotated[
+    str | None,
+    typer.Option(
+        help="Says which faces there are, e.g. faceboxes; landmarks are then looked for within its boxes.",
+        show_default=False,
+    ),
+]
 Confidence = Annotated[
     float | None, typer.Option(help="Least confidence of a detection, 0 to 1. (default: the model's)")
 ]

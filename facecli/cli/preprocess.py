@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facecli.cli import console
+from facecli.cli import console, options
 from facecli.cli.groups import DefaultGroup
 from facecli.cli.progress import Progress
 from facecli.errors import EXIT_SOME_FAILED, UsageError
@@ -65,6 +65,7 @@ def landmarks(
     landmarker: Annotated[
         str | None, typer.Option(help="Any installed landmarker; `facecli models` lists them.", show_default=False)
     ] = None,
+    detector: options.Detector = None,
     layout: Annotated[
         str,
         typer.Option("--as", help="Whose files to write: npz (facecli's own), smirk, deca, emoca, emoca-v2, deep3d."),
@@ -99,7 +100,8 @@ def landmarks(
     everything = gather_inputs(inputs, more_inputs)
     kept = parse_faces(faces)
     name = _one_landmarker(landmarker, mediapipe, fan)
-    choice = choose_landmarker(name, confidence, device, track=track, options={} if refine else {"refine": False})
+    own = {} if refine else {"refine": False}
+    choice = choose_landmarker(name, confidence, device, track=track, options=own, detector=detector)
     from facecli.preprocess import extract_landmarks
 
     def run(on_frame: Callable[[str, int, int | None], None]) -> Iterator[Result]:
@@ -147,7 +149,13 @@ def parse_faces(text: str) -> str | int:
 
 
 def choose_landmarker(
-    name: str, confidence: float | None, device: str, *, track: bool = False, options: dict | None = None
+    name: str,
+    confidence: float | None,
+    device: str,
+    *,
+    track: bool = False,
+    options: dict | None = None,
+    detector: str | None = None,
 ) -> LandmarkerChoice:
     """The landmarker of a command's options, not yet made."""
     if confidence is not None and not 0 < confidence <= 1:
@@ -156,8 +164,9 @@ def choose_landmarker(
     from facecli.reconstruction.settings import choose_device
 
     # MediaPipe runs on the CPU; asking torch which devices there are would cost it a second.
-    device = "cpu" if name == "mediapipe" and device == "auto" else choose_device(device)
-    return LandmarkerChoice(name, confidence, device, track, options or {})
+    alone = name == "mediapipe" and detector is None
+    device = "cpu" if alone and device == "auto" else choose_device(device)
+    return LandmarkerChoice(name, confidence, device, track, options or {}, detector)
 
 
 def report(

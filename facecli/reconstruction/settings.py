@@ -58,7 +58,8 @@ class Settings:
         faces: ``"all"``, ``"largest"`` or a number (as an int or in words).
         crop: False takes each picture as the model's own crop.
         landmarker: another one than the model's own.
-        confidence: detector's threshold; None leaves the model's own.
+        detector: says which faces there are; the landmarker then looks within its boxes (not where boxes are enough).
+        confidence: threshold of the detector (or of a landmarker without one); None leaves the model's own.
         texture_size: side of the texture in pixels; 0 chooses by the face's size in the photograph.
         smooth, smooth_with: smooth a video's faces over time; by one of :data:`SMOOTHERS`, the first if not said.
         smooth_window: seconds that Savitzky-Golay's polynomial spans.
@@ -78,6 +79,7 @@ class Settings:
     faces: str | int = "all"
     crop: bool = True
     landmarker: str | None = None
+    detector: str | None = None
     confidence: float | None = None
     device: str = "auto"
     rasterizer: str = "auto"
@@ -168,6 +170,7 @@ class Settings:
             "texture_size": self.texture_size,
         }
         further = {
+            "detector": self.detector,
             "options": dict(sorted(self.options.items())),
             "layout": self.layout,
             "render_orig": self.in_photo,

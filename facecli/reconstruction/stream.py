@@ -18,11 +18,12 @@ import torch
 from facecli import registry
 from facecli.codes import Codes
 from facecli.detect.face import Face, box_of_points, largest_first
+from facecli.detect.within_boxes import face_finder
 from facecli.errors import FacecliError, InputError, UsageError
 from facecli.export.rig import at_rest
 from facecli.io.images import read_image
 from facecli.pipeline import FATAL, Outcome, cpu_count, gather, parallel_map
-from facecli.plugin import Crop, Landmarker, Layout, Reconstruction, Reconstructor, Rig
+from facecli.plugin import Crop, Detector, Landmarker, Layout, Reconstruction, Reconstructor, Rig
 from facecli.reconstruction.settings import DEFAULT_MODEL, Settings, choose_device
 
 
@@ -128,8 +129,8 @@ class FaceStream:
         self._rigged = rigged and "glb" in self.settings.saves(video=False)
         self._model_lock = threading.RLock()
         self._lock = threading.Condition()
-        self._landmarkers: list[Landmarker] = []
-        self._spare: list[Landmarker] = []
+        self._landmarkers: list[Landmarker | Detector] = []
+        self._spare: list[Landmarker | Detector] = []
         self._detecting, self._closed = 0, False
 
     def prepare(self) -> None:
@@ -175,7 +176,7 @@ class FaceStream:
     # --- faces and crops, in worker threads --------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def _borrowed(self) -> Iterator[Landmarker]:
+    def _borrowed(self) -> Iterator[Landmarker | Detector]:
         """A landmarker that nobody else uses meanwhile. There are as many as threads that detect at once, however many
         videos, each with threads of its own, go through the stream."""
         with self._lock:
@@ -189,13 +190,16 @@ class FaceStream:
             with self._lock:
                 self._spare.append(landmarker)
 
-    def _new_landmarker(self) -> Landmarker:
-        options = dict(self.model.landmarker_options) if self.settings.landmarker is None else {}
-        if self.settings.confidence is not None:
-            options["confidence"] = self.settings.confidence
-            options.pop("further_confidence", None)  # what the user says holds for all faces
-        options["device"] = self.device
-        return registry.landmarker(self.settings.landmarker or self.model.landmarker, **options)
+    def _new_landmarker(self) -> Landmarker | Detector:
+        return face_finder(
+            self.plugin.name,
+            self.model.landmarker,
+            self.model.landmarker_options,
+            landmarker=self.settings.landmarker,
+            detector=self.settings.detector,
+            confidence=self.settings.confidence,
+            device=self.device,
+        )
 
     def _new_layout(self) -> Layout | None:
         chosen = self.settings

@@ -10,6 +10,7 @@ import torch
 
 from facecli.detect.face import Face
 from facecli.nn import checkpoints
+from facecli.nn.fuse import fuse
 from facecli_faceboxes import boxes, files
 from facecli_faceboxes.network import FaceBoxes
 
@@ -33,7 +34,7 @@ class FaceBoxesDetector:
 
     def __init__(self, confidence: float = 0.5, max_faces: int | None = None, device: str = "cpu"):
         self.confidence, self.max_faces = confidence, max_faces
-        self.net = checkpoints.load_module(files.WEIGHTS, FaceBoxes, device)
+        self.net = fuse(checkpoints.load_module(files.WEIGHTS, FaceBoxes, device))
 
     def detect(self, images: Sequence[np.ndarray]) -> list[list[Face]]:
         """Faces of each picture (RGB uint8 [H, W, 3]), best first."""
@@ -44,11 +45,16 @@ class FaceBoxesDetector:
         self.net = None
 
     def _faces(self, image: np.ndarray) -> list[Face]:
-        found = detect(self.net, image, self.confidence)
+        found = _in_picture(detect(self.net, image, self.confidence), image)
         if self.max_faces is not None and len(found) > self.max_faces:
             areas = (found[:, 2] - found[:, 0]) * (found[:, 3] - found[:, 1])
             found = found[np.sort(np.argsort(-areas, kind="stable")[: self.max_faces])]
         return [Face(row[:4].astype(np.float64), float(row[4])) for row in found]
+
+
+def _in_picture(found: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """Those of the boxes [N, 5] that touch the picture: no model could cut the others out."""
+    return found[(found[:, 2:4] > 0).all(1) & (found[:, :2] < image.shape[1::-1]).all(1)]
 
 
 def detect(net: FaceBoxes, image: np.ndarray, confidence: float = 0.5) -> np.ndarray:
@@ -63,8 +69,9 @@ def detect(net: FaceBoxes, image: np.ndarray, confidence: float = 0.5) -> np.nda
     corners = boxes.decode(offsets[good], boxes.make_priors(height, width)[good])
     # By `scale`, not by the true ratio of the rounded sides: so does the official program.
     corners = corners * np.array([width, height, width, height], np.float32) / np.float32(scale)
-    kept = boxes.suppress(corners, scores[good])
-    return np.concatenate([corners[kept], scores[good][kept, None]], 1)
+    found = np.concatenate([corners, scores[good, None]], 1)
+    found = found[np.isfinite(found).all(1)]
+    return found[boxes.suppress(found[:, :4], found[:, 4])]
 
 
 def shrink(image: np.ndarray) -> tuple[np.ndarray, float]:
@@ -82,7 +89,7 @@ def shrink(image: np.ndarray) -> tuple[np.ndarray, float]:
 @torch.inference_mode()
 def run(net: FaceBoxes, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What the network sees in `image` (RGB uint8 [H, W, 3]) at each prior: offsets [P, 4] and face scores [P]."""
-    device = net.conv1.conv.weight.device
+    device = next(net.parameters()).device
     pixels = torch.from_numpy(np.ascontiguousarray(image[..., ::-1])).to(device).permute(2, 0, 1).float()
     pixels = pixels - torch.tensor(MEAN_BGR, device=device)[:, None, None]
     offsets, scores = net(pixels[None])

@@ -46,12 +46,13 @@ class RetinaFaceBoxes:
 
 
 class LandmarkerBoxes:
-    """Boxes of any other installed landmarker, e.g. mediapipe: hundreds of times faster than S3FD on a CPU."""
+    """Boxes of any other installed landmarker or detector, e.g. mediapipe: hundreds of times faster than S3FD on a
+    CPU."""
 
     reference_scale = 195
 
     def __init__(self, name: str, **options: Any):
-        self._landmarker = registry.landmarker(name, **options)
+        self._landmarker = registry.face_finder(name, **options)
 
     def find(self, image: np.ndarray) -> np.ndarray:
         faces = self._landmarker.detect([image])[0]
@@ -62,8 +63,14 @@ class LandmarkerBoxes:
 
 
 def landmarker_boxes(name: str, own: tuple[str, ...], **options: Any) -> LandmarkerBoxes:
-    """Boxes of the landmarker called `name`; `own` are the detectors to offer beside it when there is no such one."""
-    others = [key for plugin in registry.plugins().values() if plugin.name != "fan" for key in plugin.landmarkers]
+    """Boxes of the landmarker, or the detector, called `name`; `own` are those to offer beside it when there is no such
+    one."""
+    others = [
+        key
+        for plugin in registry.plugins().values()
+        if plugin.name != "fan"
+        for key in (*plugin.landmarkers, *plugin.detectors)
+    ]
     if name not in others:
         raise UsageError(f"unknown face detector {name!r}; there are {', '.join([*own, *others])}")
     return LandmarkerBoxes(name, **options)

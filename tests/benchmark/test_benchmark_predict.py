@@ -14,12 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facecli import registry
-from facecli.benchmark.near_box import SAME_FACE, face_near, overlap
 from facecli.benchmark.neutral import neutral_codes
 from facecli.benchmark.points import in_millimetres
 from facecli.benchmark.predict import Portrait, Predictor, head_rotation, ibug68_pixels, now_landmarks
 from facecli.codes import Codes
-from facecli.detect.face import Face
 from facecli.errors import InputError, UsageError
 from facecli.io.images import write_image
 from facecli.plugin import Reconstruction
@@ -160,68 +158,6 @@ def test_what_a_model_makes_of_one_face_is_not_the_others_problem(tiny, model, m
     assert found["good"].error is None and found["fine"].error is None
     assert "too long a face" in str(found["long"].error)
     assert "numbers that aren't finite" in str(found["wide"].error)
-
-
-# --- faces near boxes ------------------------------------------------------------------------------------------------
-
-blobs = drawn.BlobLandmarker()
-
-
-@given(
-    st.floats(8, 150), st.floats(8, 110), st.floats(3.0, 5.5), st.floats(-0.3, 0.3), st.floats(0.8, 1.3)
-)  # half-way out of the picture, too
-@settings(max_examples=40)
-def test_small_faces_are_found_in_the_enlarged_region(x, y, size, shift, scale):
-    ellipse = (x, y, size, size)
-    image = drawn.picture([ellipse, (80.0, 60.0, 3.0, 3.0)])
-    seen = np.argwhere((image[..., 0] > 150) & (np.hypot(*(np.indices(image.shape[:2]) - [[[y]], [[x]]])) <= size + 1))
-    exact = np.concatenate([seen.min(0)[::-1], seen.max(0)[::-1]]).astype(float)
-    box = np.array(
-        [x + shift * size - scale * size, y - scale * size, x + shift * size + scale * size, y + scale * size]
-    )
-    if np.hypot(x - 80, y - 60) < 12 or overlap(exact, box) < SAME_FACE + 0.1:
-        return
-    found = face_near(lambda picture: blobs.detect([picture])[0], image, box)
-    assert found is not None
-    assert np.abs(found.box - exact).max() < 1.0
-    assert np.abs(found.points[:, :2].mean(0) - (found.box[:2] + found.box[2:]) / 2).max() < size
-
-
-def test_of_several_faces_the_one_with_the_largest_overlap_is_taken():
-    near, beside = Face(np.array([0.0, 0, 10, 10]), 0.2), Face(np.array([4.0, 0, 14, 10]), 0.9)
-    assert face_near(lambda _: [beside, near], np.zeros((20, 20, 3), np.uint8), np.array([0.0, 0, 11, 10])) is near
-
-
-def test_a_neighbour_is_nobodys_face():
-    seen = []
-
-    def detect(image):
-        seen.append(image.shape)
-        return [Face(np.array([0.0, 0, 10, 10]), 1.0)]
-
-    assert face_near(detect, np.zeros((50, 60, 3), np.uint8), np.array([8.0, 0, 18, 10])) is None
-    assert seen == [(50, 60, 3), (512, 512, 3)]
-
-
-def test_regions_are_moved_back_exactly():
-    """Depth is scaled with the rest."""
-    image = np.zeros((100, 100, 3), np.uint8)
-    image[30:40, 60:70] = 255
-
-    def detect(picture):
-        if picture.shape[0] == 100:
-            return []
-        rows, columns = np.nonzero(picture[..., 0] > 127)
-        box = np.array([columns.min(), rows.min(), columns.max(), rows.max()], float)
-        points = np.array([[*box[:2], 512.0], [*box[2:], 0.0]])
-        return [Face(box, 1.0, points, matrix=np.eye(4))]
-
-    found = face_near(detect, image, np.array([60.0, 30.0, 69.0, 39.0]))
-    factor = 512 / 18
-    edges = 0.5 - 0.5 / factor  # of the first and last pixel that are white when enlarged
-    assert np.abs(found.box - [60 - edges, 30 - edges, 69 + edges, 39 + edges]).max() < 1 / factor
-    assert np.allclose(found.points[:, :2].ravel(), found.box) and np.allclose(found.points[:, 2], [18, 0])
-    assert found.matrix is None
 
 
 # --- at rest ---------------------------------------------------------------------------------------------------------

@@ -11,10 +11,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from facecli import registry
-from facecli.benchmark.near_box import best_match, face_near
 from facecli.benchmark.predict import Portrait, Predictor, head_rotation, ibug68_pixels
 from facecli.detect.face import Face
 from facecli.detect.landmarks import convert, convertible_to
+from facecli.detect.near_box import best_match, face_near
 from facecli.errors import FacecliError, InputError, UsageError
 from facecli.io.images import read_image
 from facecli.pipeline import cpu_count, parallel_map

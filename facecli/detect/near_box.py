@@ -1,8 +1,8 @@
-"""A landmarker's face for a box that somebody else's detector drew."""
+"""A landmarker's faces for boxes that somebody else's detector drew."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import cv2
@@ -17,6 +17,10 @@ AROUND = 2.0
 """Side of the region that is looked at again, over the box's longer side."""
 LEAST_SIDE = 512
 """Pixels that this region is enlarged to: detectors miss what is small."""
+LARGEST_BOX = 4
+"""Over the picture's longer side: around what is larger, nobody looks again."""
+TWICE = 0.5
+"""Intersection over union from which two of a landmarker's faces are one: its boxes differ less."""
 
 Detect = Callable[[np.ndarray], list[Face]]
 
@@ -26,7 +30,22 @@ def face_near(detect: Detect, image: np.ndarray, box: np.ndarray) -> Face | None
 
     Where none does, the region around the box is enlarged and looked at once more.
     """
-    return best_match(detect(image), box) or _look_closer(detect, image, box)
+    return faces_near(detect, image, [box])[0]
+
+
+def faces_near(detect: Detect, image: np.ndarray, boxes: Sequence[np.ndarray]) -> list[Face | None]:
+    """For each of `boxes` [4] its face in `image` [H, W, 3], and no face for two of them.
+
+    A face is that of the box with which it overlaps most. The regions around the other boxes are enlarged and looked at
+    once more, one by one.
+    """
+    found = _matched(detect(image), boxes)
+    for number, box in enumerate(boxes):
+        if found[number] is None:
+            face = _look_closer(detect, image, box)
+            if face is not None and not any(_is(face, other) for other in found):
+                found[number] = face
+    return found
 
 
 def best_match(faces: list[Face], box: np.ndarray) -> Face | None:
@@ -35,6 +54,20 @@ def best_match(faces: list[Face], box: np.ndarray) -> Face | None:
     if max(overlaps, default=0.0) < SAME_FACE:
         return None
     return faces[int(np.argmax(overlaps))]
+
+
+def _matched(faces: list[Face], boxes: Sequence[np.ndarray]) -> list[Face | None]:
+    found: list[Face | None] = [None] * len(boxes)
+    overlaps = np.array([[overlap(face.box, box) for face in faces] for box in boxes])
+    while overlaps.max(initial=0.0) >= SAME_FACE:
+        box, face = np.unravel_index(overlaps.argmax(), overlaps.shape)
+        found[box] = faces[face]
+        overlaps[box], overlaps[:, face] = 0.0, 0.0
+    return found
+
+
+def _is(face: Face, other: Face | None) -> bool:
+    return other is not None and overlap(face.box, other.box) >= TWICE
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> float:
@@ -46,6 +79,8 @@ def overlap(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _look_closer(detect: Detect, image: np.ndarray, box: np.ndarray) -> Face | None:
+    if (box[2:] - box[:2]).max() > LARGEST_BOX * max(image.shape):
+        return None
     side = max(int(np.ceil(AROUND * (box[2:] - box[:2]).max())), 2)
     corner = np.round((box[:2] + box[2:]) / 2 - side / 2).astype(int)
     factor = max(1.0, LEAST_SIDE / side)
