@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facecli.benchmark.choice import ModelChoice
 from facecli.benchmark.now.dataset import Case, NowFolder
 from facecli.errors import FacecliError, InputError, UsageError
 from facecli.io.arrays import write_npy
@@ -106,29 +107,15 @@ def check_methods(methods: Sequence[Method]) -> None:
 # --- our models' -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class ModelChoice:
-    """How a model's predictions are made: what :class:`facecli.benchmark.predict.Predictor` takes.
-
-    Args:
-        options: ``NAME=VALUE``, the model's own.
-    """
-
-    model: str
-    options: tuple[str, ...] = ()
-    landmarker: str | None = None
-    device: str = "auto"
-    batch_size: int = 0
-
-    def stamp(self) -> dict[str, Any]:
-        """What the predictions depend on: those made with another stamp are made again."""
-        return {
-            "model": self.model,
-            "options": sorted(self.options),
-            "landmarker": self.landmarker,
-            "expression": "none",
-            "unit": "mm",
-        }
+def stamp(choice: ModelChoice) -> dict[str, Any]:
+    """What the predictions depend on: those made with another stamp are made again."""
+    return {
+        "model": choice.model,
+        "options": sorted(choice.options),
+        "landmarker": choice.landmarker,
+        "expression": "none",
+        "unit": "mm",
+    }
 
 
 class ModelFolder:
@@ -141,7 +128,7 @@ class ModelFolder:
         self.folder, self.choice = folder, choice
         known = self._read()
         self.notes: tuple[str, ...] = tuple(known.get("notes", ()))
-        self.is_stale = bool(known) and known.get("stamp") != choice.stamp()
+        self.is_stale = bool(known) and known.get("stamp") != stamp(choice)
         self.is_foreign = not known and folder.is_dir() and any(folder.iterdir())
 
     def _read(self) -> dict[str, Any]:
@@ -180,7 +167,7 @@ class ModelFolder:
     def note(self, notes: Iterable[str]) -> None:
         """Write down how the predictions are made, and what is to be known of them."""
         self.notes = tuple(notes)
-        content = json.dumps({"stamp": self.choice.stamp(), "notes": self.notes}, indent=1) + "\n"
+        content = json.dumps({"stamp": stamp(self.choice), "notes": self.notes}, indent=1) + "\n"
         with atomic_write(self.folder / SETTINGS_FILE) as temporary:
             temporary.write_text(content, "utf-8")
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from facecli.benchmark.now.predictions import ModelChoice
+from facecli.benchmark.choice import ModelChoice
 from facecli.benchmark.published import PublishedResult
 from facecli.benchmark.scan_to_mesh import PROTOCOLS
 from facecli.benchmark.scores import SurfaceErrors
@@ -65,17 +64,6 @@ class Request:
                 raise UsageError("--pack takes all images: leave --challenge and --check out")
             if len(self.models) + len(self.predictions) != 1:
                 raise UsageError("--pack makes the archive of one method: give one --model or one --predictions")
-
-
-class Listener(Protocol):
-    """Who is told what happens."""
-
-    def say(self, text: str) -> None: ...
-    def warn(self, text: str) -> None: ...
-    def fail(self, text: str) -> None: ...
-    def progress(self, unit: str, total: int) -> AbstractContextManager[Any]:
-        """Something with `input_done()`."""
-        ...
 
 
 @dataclass

@@ -11,6 +11,7 @@ import numpy as np
 from facecli.benchmark import tables
 from facecli.benchmark.now.evaluate import Setup
 from facecli.benchmark.now.official import read_distances, write_official
+from facecli.benchmark.now.predictions import stamp
 from facecli.benchmark.now.request import Report, Request
 from facecli.benchmark.report import write_report
 from facecli.benchmark.scores import SurfaceErrors
@@ -77,7 +78,7 @@ def _title(request: Request) -> str:
 
 def _settings(setup: Setup, request: Request) -> dict[str, Any]:
     """What the numbers depend on, for the reports."""
-    models = {choice.model: choice.stamp() for choice in request.models}
+    models = {choice.model: stamp(choice) for choice in request.models}
     return {
         "benchmark": "now",
         "set": request.measured_set,

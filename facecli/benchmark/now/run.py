@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from facecli.benchmark import tables
+from facecli.benchmark.listener import Listener
 from facecli.benchmark.now.alignment import export_alignment
 from facecli.benchmark.now.dataset import HOMEPAGE, Case, NowFolder, parse_case
 from facecli.benchmark.now.evaluate import CaseTask, Checked, Setup, Tasks, check, collect, evaluate, gather
 from facecli.benchmark.now.predictions import Method, ModelFolder, check_methods, check_name, parse_methods, predict
-from facecli.benchmark.now.request import Listener, Report, Request
+from facecli.benchmark.now.request import Report, Request
 from facecli.benchmark.now.results import PROBLEMS_FILE, read_curves, write_problems, write_results
 from facecli.benchmark.now.submission import MAIL, pack
 from facecli.benchmark.published import published

@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
+from facecli.benchmark.choice import ModelChoice
+from facecli.benchmark.listener import Listener
 from facecli.benchmark.points import head_rotation, ibug68_pixels, now_landmarks
 from facecli.benchmark.predict import Portrait, Predicted, Predictor
 from facecli.benchmark.scores import SurfaceErrors
@@ -31,6 +31,7 @@ from facecli.benchmark.synthetic.score import (
     save,
     score,
 )
+from facecli.benchmark.workers import one_thread_each
 from facecli.errors import InputError, UsageError
 from facecli.io.atomic import atomic_write, remove_leftovers
 from facecli.pipeline import Outcome, cpu_count, parallel_map
@@ -44,22 +45,6 @@ WORTH_PROCESSES = 8
 """Fewer heads are drawn and scored sooner in one process than others have started."""
 KEPT = ".heads"
 """Folder of single heads' results, below the output folder."""
-ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "IGL_NUM_THREADS")
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A model and how it is used; `options` are its own, ``NAME=VALUE``."""
-
-    model: str
-    options: tuple[str, ...] = ()
-    landmarker: str | None = None
-    device: str = "auto"
-    batch_size: int = 0
-
-    @property
-    def fingerprint(self) -> str:
-        return f"{self.model} {self.landmarker} {' '.join(sorted(self.options))}"
 
 
 @dataclass(frozen=True)
@@ -77,7 +62,7 @@ class Request:
     heads: HeadSet
     count: int
     out: Path
-    models: Sequence[Choice]
+    models: Sequence[ModelChoice]
     workers: int | None = None
     overwrite: bool = False
     save_pictures: bool = False
@@ -96,20 +81,6 @@ class Report:
     def some_failed(self) -> bool:
         """Whether a prediction failed; a face that isn't found is a result."""
         return any(score.status == FAILED for scores in self.scores.values() for score in scores)
-
-
-class Listener(Protocol):
-    """Who hears what happens."""
-
-    def say(self, text: str) -> None: ...
-
-    def warn(self, text: str) -> None: ...
-
-    def fail(self, text: str) -> None: ...
-
-    def progress(self, unit: str, total: int) -> AbstractContextManager[Any]:
-        """A counter with `input_done()`."""
-        ...
 
 
 def run(request: Request, told: Listener) -> Report:
@@ -146,9 +117,9 @@ def run(request: Request, told: Listener) -> Report:
 # --- models ----------------------------------------------------------------------------------------------------------
 
 
-def _model_scores(request: Request, choice: Choice, told: Listener) -> tuple[list[HeadScore], list[str]]:
+def _model_scores(request: Request, choice: ModelChoice, told: Listener) -> tuple[list[HeadScore], list[str]]:
     """One model's scores of all heads, and what is to be known of it."""
-    kept = _Kept(request, choice.model, choice.fingerprint)
+    kept = _Kept(request, choice.model, _words(choice))
     done = kept.load()
     pending = [index for index in range(request.count) if index not in done]
     if not pending:
@@ -163,7 +134,7 @@ def _model_scores(request: Request, choice: Choice, told: Listener) -> tuple[lis
         return [done[index] for index in range(request.count)], predictor.notes
 
 
-def _predictor(choice: Choice) -> Predictor:
+def _predictor(choice: ModelChoice) -> Predictor:
     return Predictor(
         choice.model,
         device=choice.device,
@@ -250,6 +221,11 @@ def _mean_scores(request: Request, told: Listener) -> list[HeadScore]:
 
 
 _NOTES = "notes.json"
+
+
+def _words(choice: ModelChoice) -> str:
+    """What a model's results depend on."""
+    return f"{choice.model} {choice.landmarker} {' '.join(sorted(choice.options))}"
 
 
 class _Kept:
@@ -351,7 +327,7 @@ def _mapped(function: Callable, items, request: Request, count: int) -> Iterator
     if workers is None:
         workers = cpu_count() if count >= WORTH_PROCESSES and cpu_count() > 1 else 0
     workers = min(workers, count)
-    with _one_thread_each():
+    with one_thread_each():
         start = {"initializer": _quiet, "arguments": (request.heads,)} if workers else {}
         yield from parallel_map(function, items, workers=workers, kind="process", **start)
 
@@ -364,18 +340,3 @@ def _quiet(heads: HeadSet) -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     renderer(heads)
-
-
-@contextlib.contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Processes that are started now use one thread: one process a core is enough."""
-    before = {name: os.environ.get(name) for name in ONE_THREAD}
-    os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

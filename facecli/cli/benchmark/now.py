@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -11,12 +9,11 @@ import typer
 from typer.core import TyperCommand
 
 from facecli.cli import console, options
-from facecli.cli.progress import Progress
+from facecli.cli.benchmark.voice import Voice
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from facecli.benchmark.now.predictions import ModelChoice
     from facecli.benchmark.now.request import Report, Request
 
 
@@ -151,6 +148,7 @@ def now(
 
     Example: facecli benchmark now --data NoW --model deca,smirk
     """
+    from facecli.benchmark.choice import choose_models
     from facecli.benchmark.now.request import Request
     from facecli.errors import EXIT_SOME_FAILED, UsageError
     from facecli.reconstruction.settings import split_words
@@ -163,7 +161,7 @@ def now(
     request = Request(
         data=data,
         out=output,
-        models=_models(split_words(model or ()), option or (), landmarker, device, batch_size),
+        models=choose_models(split_words(model or ()), option or (), landmarker, device, batch_size),
         predictions=given,
         unit=unit,
         image_set=image_set,
@@ -185,36 +183,11 @@ def now(
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
-def _models(
-    names: Sequence[str], words: Sequence[str], landmarker: str | None, device: str, batch_size: int
-) -> list[ModelChoice]:
-    """The models with those of the options that each has."""
-    from facecli import registry
-    from facecli.benchmark.now.predictions import ModelChoice
-    from facecli.errors import UsageError
-    from facecli.reconstruction.settings import converted_options, parse_options
-
-    chosen = parse_options(words)
-    plugins = [registry.plugin(name) for name in names]
-    for option in chosen:
-        if not any(option in plugin.options for plugin in plugins):
-            if not plugins:
-                raise UsageError("--option needs --model")
-            converted_options(plugins[0], {option: chosen[option]})  # says what there is
-    models = []
-    for plugin in plugins:
-        own = {name: value for name, value in chosen.items() if name in plugin.options}
-        converted_options(plugin, own)
-        own_words = tuple(f"{name}={value}" for name, value in own.items())
-        models.append(ModelChoice(plugin.name, own_words, landmarker, device, batch_size))
-    return models
-
-
 def _run(request: Request, json: bool, quiet: bool) -> Report:
     from facecli.benchmark.now.results import json_lines, table
     from facecli.benchmark.now.run import run
 
-    report = run(request, _Voice(quiet))
+    report = run(request, Voice(quiet))
     if json:
         for line in json_lines(report, request):
             console.emit_json(line)
@@ -225,20 +198,3 @@ def _run(request: Request, json: bool, quiet: bool) -> Report:
     if report.files and not quiet:
         console.say("\n".join(str(path) for path in report.files))
     return report
-
-
-class _Voice:
-    """A :class:`facecli.benchmark.now.request.Listener` that speaks on stderr."""
-
-    def __init__(self, quiet: bool):
-        self.quiet = quiet
-        self.fail, self.warn = console.fail, console.warn
-
-    def say(self, text: str) -> None:
-        if not self.quiet:
-            console.say(text)
-
-    @contextmanager
-    def progress(self, unit: str, total: int) -> Iterator[Progress]:
-        with Progress(unit, total, self.quiet) as progress:
-            yield progress

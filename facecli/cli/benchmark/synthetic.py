@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from facecli.cli import console, options
-from facecli.cli.progress import Progress
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from facecli.benchmark.synthetic.run import Choice
+from facecli.cli.benchmark.voice import Voice
 
 
 def synthetic(
@@ -68,6 +61,7 @@ def synthetic(
 
     Example: facecli benchmark synthetic --model mediapipe,deca --heads 200
     """
+    from facecli.benchmark.choice import choose_models
     from facecli.benchmark.synthetic.heads import HeadSet
     from facecli.benchmark.synthetic.run import Request, run
     from facecli.benchmark.synthetic.summary import BIN_COLUMNS, COLUMNS, bin_rows, json_lines, table_rows
@@ -78,7 +72,7 @@ def synthetic(
 
     if scenes not in SETS:
         raise UsageError(f"--set is one of {', '.join(SETS)}, not {scenes!r}")
-    models = _models(split_words(model or ["mediapipe"]), option or (), landmarker, device, batch_size)
+    models = choose_models(split_words(model or ["mediapipe"]), option or (), landmarker, device, batch_size)
     request = Request(
         heads=HeadSet(choose_heads(faces, face_model), scenes, seed, size),
         count=heads,
@@ -89,7 +83,7 @@ def synthetic(
         save_pictures=save_pictures,
         sheet=sheet,
     )
-    report = run(request, _Voice(quiet))
+    report = run(request, Voice(quiet))
     if json:
         for line in json_lines(request, report):
             console.emit_json(line)
@@ -102,42 +96,3 @@ def synthetic(
         console.say("\n".join(str(path) for path in report.files))
     if report.some_failed:
         raise typer.Exit(EXIT_SOME_FAILED)
-
-
-def _models(
-    names: Sequence[str], words: Sequence[str], landmarker: str | None, device: str, batch_size: int
-) -> list[Choice]:
-    """The models with those of the options that each has."""
-    from facecli import registry
-    from facecli.benchmark.synthetic.run import Choice
-    from facecli.reconstruction.settings import converted_options, parse_options
-
-    chosen = parse_options(words)
-    plugins = [registry.plugin(name) for name in names]
-    for option in chosen:
-        if not any(option in plugin.options for plugin in plugins):
-            converted_options(plugins[0], {option: chosen[option]})  # says what there is
-    models = []
-    for plugin in plugins:
-        own = {name: value for name, value in chosen.items() if name in plugin.options}
-        converted_options(plugin, own)
-        own_words = tuple(f"{name}={value}" for name, value in own.items())
-        models.append(Choice(plugin.name, own_words, landmarker, device, batch_size))
-    return models
-
-
-class _Voice:
-    """A :class:`facecli.benchmark.synthetic.run.Listener` that speaks on stderr."""
-
-    def __init__(self, quiet: bool):
-        self.quiet = quiet
-        self.fail, self.warn = console.fail, console.warn
-
-    def say(self, text: str) -> None:
-        if not self.quiet:
-            console.say(text)
-
-    @contextmanager
-    def progress(self, unit: str, total: int) -> Iterator[Progress]:
-        with Progress(unit, total, self.quiet) as progress:
-            yield progress
