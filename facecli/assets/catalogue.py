@@ -78,6 +78,9 @@ class Asset:
         convert: ``"module:function"`` that makes `converted` of it for ``facecli assets convert``: called with the
             paths of the source and of what it should write.
         converted: the name of what `convert` makes, which models read in its stead.
+        make: ``"module:function"`` that makes the file of its `parts` for ``facecli assets convert``, where nobody
+            hands it out: called with a dictionary of the parts' names and paths, and the path of what it should write.
+        parts: the assets that it is made of.
     """
 
     name: str
@@ -96,6 +99,8 @@ class Asset:
     edition: str = ""
     convert: str = ""
     converted: str = ""
+    make: str = ""
+    parts: tuple[Asset, ...] = ()
 
     def __post_init__(self):
         if not 0 <= len(self.sha256) <= 64 or set(self.sha256) - set("0123456789abcdef"):
@@ -106,6 +111,8 @@ class Asset:
             raise ValueError(f"{self.name}: edition {self.edition!r} is no name with a year")
         if bool(self.convert) != bool(self.converted):
             raise ValueError(f"{self.name}: convert and converted belong together")
+        if bool(self.make) != bool(self.parts):
+            raise ValueError(f"{self.name}: make and parts belong together")
 
     @property
     def filenames(self) -> tuple[str, ...]:

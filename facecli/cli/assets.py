@@ -391,21 +391,26 @@ def _say_imported(taken: Imported, as_json: bool) -> None:
 @app.command("convert")
 def convert_assets(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME…]", help="These, else all that are here and gain by it.")
+        list[str] | None,
+        typer.Argument(metavar="[NAME… | NAME FILE…]", help="These, else all that are here and gain by it."),
     ] = None,
     to: ToFolder = None,
 ) -> None:
     """Make of official files, once, what models read faster: plain arrays, weights without training state.
 
     Models find the result in the official file's stead. The official file stays.
+
+    A file that nobody hands out is made of its parts, which stay, too: `facecli assets convert bfm
+    01_MorphableModel.mat Exp_Pca.bin …`. Parts that aren't named are looked for where models' files are.
     """
     from facecli.assets import convert
     from facecli.assets.catalogue import lookup
 
+    names, files = _split_files(names or [])
     exit_code = 0
     for asset in lookup(names) if names else _convertible():
         try:
-            path = convert.convert(asset, to)
+            path = convert.make(asset, files, to) if asset.make else convert.convert(asset, to)
         except FacecliError as error:
             console.fail(str(error))
             exit_code = max(exit_code, error.exit_code)
@@ -414,6 +419,15 @@ def convert_assets(
         _say_unless_found(asset, path)
     if exit_code:
         raise typer.Exit(exit_code)
+
+
+def _split_files(words: list[str]) -> tuple[list[str], list[Path]]:
+    """Names, and the files that follow the one of an asset that is made of parts."""
+    from facecli.assets.catalogue import lookup
+
+    if len(words) > 1 and lookup(words[:1])[0].make:
+        return words[:1], [Path(word) for word in words[1:]]
+    return words, []
 
 
 def _convertible() -> Iterable[Asset]:

@@ -1,6 +1,6 @@
 """Stand-in assets in full size under their official names and in their official formats: what users with licences have.
 
-    python tests/standins/write.py FOLDER [flame smirk deca emoca]
+    python tests/standins/write.py FOLDER [flame smirk deca emoca deep3d]
 
 Values are functions of each state-dict key; output layers are scaled so that codes have the size of real ones.
 """
@@ -21,6 +21,7 @@ if str(TESTS) not in sys.path:
     sys.path.insert(0, str(TESTS))
 
 import seeded  # noqa: E402
+from standins.bfm import write_bfm  # noqa: E402
 from standins.deca import (  # noqa: E402
     toy_albedo,
     toy_dense_template,
@@ -191,7 +192,32 @@ def save_lightning(content: dict, path: Path) -> None:
             del sys.modules[name]
 
 
-WRITERS = {"flame": write_flame, "smirk": write_smirk, "deca": write_deca, "emoca": write_emoca}
+def deep3d_regressor() -> dict[str, torch.Tensor]:
+    """A regressor that finds a face where the alignment puts it, turned a little and lit from the image's left."""
+    state = state_dict("deep3d/manifest_net_recon_resnet50.json", gain=1.25)
+    for head, (size, bias) in {
+        0: (0.3, None), 1: (0.3, None), 2: (0.3, None), 3: (0.02, (-0.05, 0.2, 0.05)), 4: (0.01, None),
+        5: (0.01, (0.0, 0.0)), 6: (0.01, (0.0,)),
+    }.items():  # fmt: skip
+        state[f"final_layers.{head}.weight"] *= size
+        state[f"final_layers.{head}.bias"] = (
+            state[f"final_layers.{head}.bias"] * 0 if bias is None else torch.tensor(bias)
+        )
+    for colour in range(3):
+        state["final_layers.4.bias"][9 * colour + 3] = 0.25
+    return state
+
+
+def write_deep3d(folder: Path) -> None:
+    """epoch_20.pth as the program's training leaves it, and BFM_model_front.mat."""
+    optimiser = {"state": {}, "param_groups": [{"lr": 1e-4, "betas": (0.9, 0.999), "params": [*range(160)]}]}
+    schedule = {"step_size": 10, "gamma": 0.2, "last_epoch": 20, "_last_lr": [4e-6]}
+    checkpoint = {"net_recon": deep3d_regressor(), "opt_00": optimiser, "sched_00": schedule}
+    torch.save(checkpoint, folder / "epoch_20.pth")
+    write_bfm(folder)
+
+
+WRITERS = {"flame": write_flame, "smirk": write_smirk, "deca": write_deca, "emoca": write_emoca, "deep3d": write_deep3d}
 
 
 def write(folder: Path, names: tuple[str, ...] = tuple(WRITERS)) -> Path:
