@@ -7,6 +7,8 @@ pixels that they try, and in how they normalise a zero normal; `program` says wh
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
@@ -14,6 +16,19 @@ from facecli.geometry.normals import face_normals
 from facecli.render.jit import jit
 
 PROGRAMS = ("3ddfa_v2", "synergynet")
+
+
+@dataclass(frozen=True)
+class Light:
+    """White light by its parts; lamp and eye are at (0, 0, 5)."""
+
+    ambient: float = 0.3
+    directional: float = 0.6
+    specular: float = 0.1
+
+
+LIGHTS = {"3ddfa_v2": Light(), "synergynet": Light(0.75, 0.7, 0.2)}
+"""Of the programs. SynergyNet's is almost white."""
 _FARTHEST = np.float32(-1e8)
 _ZERO, _ONE = np.float32(0), np.float32(1)
 
@@ -70,32 +85,52 @@ def paint(
     return picture, depth
 
 
-def light(vertices: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    """Light [V, 3] 0..1 at the vertices: ambient 0.3, directional 0.6 and specular 0.1, lamp and eye at (0, 0, 5)."""
+def light(vertices: np.ndarray, normals: np.ndarray, parts: Light = LIGHTS["3ddfa_v2"]) -> np.ndarray:
+    """Light [V, 3] 0..1 at `vertices`, which lie in about -1..1."""
     lamp = np.array([0, 0, 5], np.float32)
     to_lamp = _unit(lamp - vertices)
     lambert = (normals * to_lamp).sum(1)[:, None]
     reflected = 2 * lambert * normals - to_lamp
     shine = (to_lamp * reflected) ** 5  # the eye is where the lamp is
     shine = np.where(lambert != 0, np.clip(shine.sum(1)[:, None], 0, 1), 0)
-    return np.clip(0.3 + 0.6 * np.clip(lambert, 0, 1) + 0.1 * shine, 0, 1) * np.ones(3, np.float32)
+    sum_of_parts = parts.ambient + parts.directional * np.clip(lambert, 0, 1) + parts.specular * shine
+    return np.clip(sum_of_parts, 0, 1) * np.ones(3, np.float32)
+
+
+def vertex_light(
+    vertices: np.ndarray, triangles: np.ndarray, *, program: str = "3ddfa_v2", parts: Light = LIGHTS["3ddfa_v2"]
+) -> np.ndarray:
+    """Light [V, 3] 0..1 at the vertices of a mesh in pixels."""
+    vertices = np.asarray(vertices, np.float32)
+    return light(_centred(vertices), vertex_normals(vertices, triangles, program=program), parts)
 
 
 def paint_lit(
-    vertices: np.ndarray, triangles: np.ndarray, background: np.ndarray, *, program: str = "3ddfa_v2"
+    vertices: np.ndarray,
+    triangles: np.ndarray,
+    background: np.ndarray,
+    *,
+    program: str = "3ddfa_v2",
+    parts: Light = LIGHTS["3ddfa_v2"],
+    colors: np.ndarray | None = None,
 ) -> np.ndarray:
-    """The lit mesh over a copy of `background` uint8 [H, W, 3], opaque."""
-    vertices = np.asarray(vertices, np.float32)
-    normals = vertex_normals(vertices, triangles, program=program)
-    colors = light(_centred(vertices), normals)
-    return paint(vertices, triangles, colors, background, program=program)[0]
+    """The lit mesh, white or in vertex `colors` [V, 3] (0..1), over a copy of `background` uint8 [H, W, 3], opaque."""
+    lit = vertex_light(vertices, triangles, program=program, parts=parts)
+    lit = lit if colors is None else lit * np.asarray(colors, np.float32)
+    return paint(vertices, triangles, lit, background, program=program)[0]
 
 
 def draw_overlay(
-    vertices: np.ndarray, triangles: np.ndarray, photo: np.ndarray, *, program: str = "3ddfa_v2", opacity: float = 0.6
+    vertices: np.ndarray,
+    triangles: np.ndarray,
+    photo: np.ndarray,
+    *,
+    program: str = "3ddfa_v2",
+    parts: Light = LIGHTS["3ddfa_v2"],
+    opacity: float = 0.6,
 ) -> np.ndarray:
     """The programs' overlay: the lit mesh laid over the photograph with `opacity`."""
-    painted = paint_lit(vertices, triangles, photo, program=program)
+    painted = paint_lit(vertices, triangles, photo, program=program, parts=parts)
     return cv2.addWeighted(photo, 1 - opacity, painted, opacity, 0)
 
 

@@ -1,18 +1,22 @@
-"""Stand-ins for the face model of SynergyNet and 3DDFA: a mask with a nose, by formula, in the official shapes.
+"""Stand-ins for the face models of SynergyNet, 3DDFA and 3DDFA_V2: a mask with a nose, by formula, in the official
+shapes.
 
-`toy_3dmm(size)` holds what `3dmm_data/` has: micrometres, x to the image's right, y up, z to the viewer. ``"full"`` has
-53215 vertices, ``"small"`` 1000.
+`toy_3dmm(size)` holds what `3dmm_data/` has, `toy_v2(size)` what V2's `configs/` has: micrometres, x to the image's
+right, y up, z to the viewer. ``"full"`` has 53215 and 38365 vertices, ``"small"`` 1000 and 700.
 """
 
 from __future__ import annotations
 
 import functools
+import pickle
+from pathlib import Path
 
 import numpy as np
 
 from standins.flame import _smooth_basis
 
 SIZES = {"full": (53215, 588), "small": (1000, 60)}  # vertices, and those on the rim
+V2_SIZES = {"full": (38365, 655), "small": (700, 50)}
 Z_RIM = -0.12  # the mask is the part of the unit sphere with z >= Z_RIM
 
 
@@ -127,3 +131,100 @@ def camera_of(parameters: np.ndarray) -> np.ndarray:
     """[N, 62] whitened parameters -> [N, 3, 4] affine cameras."""
     toy = toy_3dmm()
     return (parameters[:, :12] * toy["param_std"][:12] + toy["param_mean"][:12]).reshape(-1, 3, 4)
+
+
+# --- triangles, UV, 3DDFA_V2's model, files --------------------------------------------------------------------------
+
+
+@functools.cache
+def mask_surface(vertices: int, rim: int) -> tuple[np.ndarray, np.ndarray]:
+    """Triangles [F, 3] of :func:`mask_points` (seen from outside clockwise, as in the official files) and UV [V, 2]."""
+    from scipy.spatial import Delaunay
+
+    p = mask_points(vertices, rim)
+    flat = p[:, :2] / (p[:, 2:] + 1.0)
+    triangles = Delaunay(flat).simplices.astype(np.int64)
+    normals = np.cross(p[triangles[:, 1]] - p[triangles[:, 0]], p[triangles[:, 2]] - p[triangles[:, 0]])
+    outside = (normals * p[triangles].mean(1)).sum(1) > 0
+    triangles[outside] = triangles[outside][:, [0, 2, 1]]
+    # One order, whatever the library's: smallest index first, then sorted.
+    triangles = np.take_along_axis(triangles, (triangles.argmin(1)[:, None] + np.arange(3)) % 3, 1)
+    triangles = triangles[np.lexsort(triangles.T[::-1])]
+    return triangles, 0.5 + 0.47 * flat / np.linalg.norm(flat[-rim:], axis=1).min()
+
+
+@functools.cache
+def toy_surface(size: str = "small") -> dict[str, np.ndarray]:
+    """`tri` [3, F] 1-based, `uv` [V, 2], and the part that the UV programs show: `kept` [K], `cut` [3, M] 1-based."""
+    vertices, rim = SIZES[size]
+    triangles, uv = mask_surface(vertices, rim)
+    p = mask_points(vertices, rim)
+    kept = np.flatnonzero((p[:, 2] > 0.1) & (p[:, 1] < 0.6))
+    number = np.full(vertices, -1)
+    number[kept] = np.arange(len(kept))
+    cut = number[triangles]
+    cut = cut[(cut >= 0).all(1)]
+    return {"tri": (triangles.T + 1).astype(np.uint16), "uv": uv, "kept": kept, "cut": (cut.T + 1).astype(np.int64)}
+
+
+@functools.cache
+def toy_v2(size: str = "small") -> dict[str, object]:
+    """Contents of V2's `configs/` by file name."""
+    vertices, rim = V2_SIZES[size]
+    p = mask_points(vertices, rim)
+    triangles, uv = mask_surface(vertices, rim)
+    v = mean_face(p)
+    mouth = np.exp(-((p[:, 0] / 0.4) ** 2) - ((p[:, 1] + 0.45) / 0.25) ** 2)[:, None]
+    mean, std = whitening(1.0)
+    u = _column(v + mouth * [100.0, -1500.0, -400.0])
+    xyz = u.reshape(-1, 3)
+    indices = (np.arange(vertices) * SIZES[size][0] // vertices).astype(np.int32)
+    whole_uv = toy_surface(size)["uv"].copy()
+    whole_uv[indices] = uv
+    return {
+        "bfm_noneck_v3.pkl": {
+            "u": u,
+            # a few columns more than the 40 + 10 that are used
+            "w_shp": _column(_smooth_basis(p, 44, "toy_3ddfa.shape.v2") * 2.5e-3),
+            "w_exp": _column(_smooth_basis(p, 12, "toy_3ddfa.expression.v2") * (900.0 * (0.25 + mouth))[:, :, None]),
+            "keypoints": keypoints(v),
+            "tri": np.asfortranarray(triangles.T.astype(np.int32)),
+        },
+        "tri.pkl": np.asfortranarray(triangles.T.astype(np.int32)),
+        "param_mean_std_62d_120x120.pkl": {"mean": mean, "std": std},
+        "BFM_UV.mat": {"UV": whole_uv},
+        "indices.npy": indices,
+        "ncc_code.npy": np.asfortranarray(((xyz - xyz.min(0)) / (xyz.max(0) - xyz.min(0))).T.astype(np.float32)),
+    }
+
+
+def write_v2(folder: Path, size: str = "full") -> None:
+    """V2's `configs/` in the official formats."""
+    for name, content in toy_v2(size).items():
+        _write(folder / name, content)
+
+
+def write_3dmm(folder: Path, size: str = "full") -> None:
+    """`3dmm_data/` in the official formats."""
+    toy, surface = toy_3dmm(size), toy_surface(size)
+    mean, std = toy["param_mean"], toy["param_std"]
+    if size == "full":  # the official file goes on with 40 texture entries, which nothing uses
+        mean, std = np.append(mean, np.zeros(40, np.float32)), np.append(std, np.ones(40, np.float32))
+    for name in ("keypoints_sim", "w_shp_sim", "w_exp_sim", "u_shp", "u_exp"):
+        _write(folder / f"{name}.npy", toy[name])
+    _write(folder / "param_whitening.pkl", {"param_mean": mean, "param_std": std})
+    _write(folder / "tri.mat", {"tri": surface["tri"]})
+    for name, key in (("BFM_UV", "uv"), ("keptInd", "kept"), ("deletedTri", "cut")):
+        _write(folder / f"{name}.npy", surface[key])
+
+
+def _write(path: Path, content: object) -> None:
+    import scipy.io
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".npy":
+        np.save(path, content)
+    elif path.suffix == ".mat":
+        scipy.io.savemat(path, content)
+    else:
+        path.write_bytes(pickle.dumps(content, protocol=2))
