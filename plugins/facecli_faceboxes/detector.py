@@ -57,6 +57,7 @@ def _in_picture(found: np.ndarray, image: np.ndarray) -> np.ndarray:
     return found[(found[:, 2:4] > 0).all(1) & (found[:, :2] < image.shape[1::-1]).all(1)]
 
 
+@np.errstate(over="ignore", invalid="ignore")  # numbers that are none are left out below
 def detect(net: FaceBoxes, image: np.ndarray, confidence: float = 0.5) -> np.ndarray:
     """Boxes and scores [N, 5] float32 (x0, y0, x1, y1, score) of the picture `image` (RGB uint8 [H, W, 3]), best
     first, in its pixels, not cut at its border."""

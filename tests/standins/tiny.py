@@ -1,7 +1,7 @@
-"""The example plugin `tiny` and a landmarker of drawn faces, for tests of what all models share: quick, and exact.
+"""The example plugin `tiny`, a landmarker and a detector of drawn faces, for tests of what models share: quick, exact.
 
-Faces are ellipses of strong red on a dull background; the landmarker `blobs` finds them. Run as a program, this is
-`facecli` with both.
+Faces are ellipses of strong red on a dull background; the landmarker `blobs` finds them, the detector `reds` their
+boxes. Run as a program, this is `facecli` with all of them.
 """
 
 from __future__ import annotations
@@ -54,8 +54,43 @@ class BlobLandmarker:
         pass
 
 
+class BlobDetector:
+    """Keeps the protocol `facecli.plugin.Detector`: boxes a little wider than the blobs, of larger ones surer."""
+
+    def __init__(self, confidence: float = 0.1, max_faces: int | None = None, device: str = "cpu"):
+        self.confidence = confidence
+
+    def detect(self, images: Sequence[np.ndarray]) -> list[list]:
+        from facecli.detect.face import Face
+
+        found = []
+        for faces in BlobLandmarker().detect(images):
+            boxes = [face.box + BESIDE for face in faces]
+            scored = [Face(box, float(min((box[3] - box[1]) / SURE, 1.0))) for box in boxes]
+            found.append(sorted((face for face in scored if face.score > self.confidence), key=lambda f: -f.score))
+        return found
+
+    def close(self) -> None:
+        pass
+
+
+BESIDE = np.array([-3.0, -2.0, 3.0, 2.0])
+"""What the detector's boxes have more than the blobs."""
+SURE = 80.0
+"""Pixels of height from which the detector has no doubt."""
+
+
+def boxed_model(**options: Any) -> Any:
+    """The model `tiny`, content with boxes."""
+    from tiny_face.model import TinyReconstructor
+
+    model = TinyReconstructor(**options)
+    model.landmarker = "reds"
+    return model
+
+
 def plugins() -> dict:
-    """The two descriptions by name."""
+    """The descriptions by name: `tiny`, the landmarker `blobs`, and the detector `reds` with the model `boxed`."""
     if str(TINY) not in sys.path:
         sys.path.insert(0, str(TINY))
     from tiny_face import plugin as tiny
@@ -65,7 +100,11 @@ def plugins() -> dict:
     blobs = Plugin(
         "blobs", "drawn faces", "Apache-2.0", "none needed", landmarkers={"blobs": f"{__name__}:BlobLandmarker"}
     )
-    return {"tiny": tiny, "blobs": blobs}
+    boxed = Plugin(
+        "boxed", "drawn faces' boxes", "Apache-2.0", "none needed", family="tiny",
+        reconstructor=f"{__name__}:boxed_model", detectors={"reds": f"{__name__}:BlobDetector"},
+    )  # fmt: skip
+    return {"tiny": tiny, "blobs": blobs, "boxed": boxed}
 
 
 def picture(faces: Sequence[Ellipse], size: tuple[int, int] = (160, 120), colors: Sequence = ()) -> np.ndarray:
@@ -97,7 +136,7 @@ def write_clip(
 
 
 def start(*arguments: object, **further: Any) -> subprocess.Popen:
-    """`facecli ARGUMENTS…` with both plugins in a process of its own, to be stopped."""
+    """`facecli ARGUMENTS…` with these plugins in a process of its own, to be stopped."""
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, __file__, *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -105,7 +144,7 @@ def start(*arguments: object, **further: Any) -> subprocess.Popen:
 
 
 def install() -> None:
-    """Makes both plugins known to this process."""
+    """Makes these plugins known to this process."""
     from facecli import registry
 
     known = registry.plugins() | plugins()
