@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from facecli.io.images import write_image
 from facecli.plugin import FaceView, Layout, Reconstruction
 from facecli.reconstruction.settings import Settings
 from facecli.reconstruction.stream import Frame
-from facecli.render.pictures import depth_picture, depth_to_uint16, draw_overlay, normals_picture
+from facecli.render.pictures import depth_picture, depth_to_uint16, draw_overlay, draw_pose_axes, normals_picture
 from facecli.render.texture import complete_texture, sample_texture
 from facecli.render.window import pixels_per_unit
 
@@ -41,7 +41,7 @@ class FaceResult:
 
     number: int
     record: dict[str, Any]
-    mesh: TriangleMesh
+    mesh: TriangleMesh | None
     overlay: np.ndarray | None
 
 
@@ -91,7 +91,7 @@ def _write_faces(frame: Frame, folder: Path, settings: Settings, save: tuple[str
             )
         if pictures:
             files["pictures"] = {key: f"{name}/{file}" for key, file in pictures.items()}
-        yield FaceResult(number, _short(record) | files, mesh, overlay)
+        yield FaceResult(number, _short(record) | files, mesh if len(mesh.vertices) else None, overlay)
 
 
 def write_meshes(
@@ -277,12 +277,23 @@ def _layout(reconstruction: Reconstruction) -> tuple[np.ndarray, np.ndarray]:
 
 
 def overlay_of(frame: Frame, settings: Settings, numbers: list[int] | None = None) -> np.ndarray:
-    """The photograph with the meshes of the faces `numbers` (all) on it."""
+    """The photograph with the meshes of the faces `numbers` (all) on it; without meshes, with the heads' axes."""
     numbers = range(len(frame.faces)) if numbers is None else numbers
+    if not frame.reconstruction.vertices.shape[1]:
+        return _axes_of(frame, numbers)
     shapes = [projection(frame.reconstruction, number)[0] for number in numbers]
     scales = [scale_of(frame.reconstruction, number) for number in numbers]
     triangles = frame.reconstruction.triangles.numpy(force=True)
     return draw_overlay(frame.image, shapes, triangles, pixels_per_unit=scales, backend=settings.rasterizer)
+
+
+def _axes_of(frame: Frame, numbers: Iterable[int]) -> np.ndarray:
+    picture = frame.image
+    for number in numbers:
+        box = np.asarray(frame.faces[number].box)
+        pose = frame.reconstruction.head_pose[number].numpy(force=True)
+        picture = draw_pose_axes(picture, pose, (box[:2] + box[2:]) / 2, float((box[2:] - box[:2]).mean()) / 2)
+    return picture
 
 
 def scale_of(reconstruction: Reconstruction, number: int) -> float:

@@ -88,10 +88,20 @@ def _run(group: Iterator[Job], streams: Streams) -> Iterator[Event]:
     if first.detects:
         stream.prepare()
     if first.alone:
-        yield from first.run(lambda frames: through(stream, frames))
+        yield from _noticed(stream, first.run(lambda frames: through(stream, frames)))
         return
     frames = itertools.chain.from_iterable(job.frames() for job in itertools.chain([first], group))
-    yield from through(stream, frames)
+    yield from _noticed(stream, through(stream, frames))
+
+
+def _noticed(stream: FaceStream, events: Iterator[Event]) -> Iterator[Event]:
+    """The same `events`; the first result says what there is to know of the model."""
+    with closing(events):
+        for event in events:
+            if stream.notice and isinstance(event, InputDone) and not event.skipped:
+                event.note = f"{event.note}; {stream.notice}" if event.note else stream.notice
+                stream.notice = ""
+            yield event
 
 
 def through(stream: FaceStream, frames: Iterable[Frame]) -> Iterator[Event]:

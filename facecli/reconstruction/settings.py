@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from facecli.errors import PluginError, UsageError
+from facecli.errors import FacecliError, PluginError, UsageError
 from facecli.plugin import LayoutInfo, Option, Plugin
 
 DEFAULT_MODEL = "mediapipe"
@@ -31,6 +31,9 @@ DEFAULT_SAVE_VIDEO = ("glb", "codes", "json", "overlay")
 
 ALL, PICTURES = "all", "pictures"
 """Words for all of facecli's own files, and for all pictures of the model's own."""
+
+SURFACE = ("obj", "glb", "ply", "depth", "normals", "detail")
+"""Words of what a model without a mesh can't give."""
 
 FRAME_FOLDERS = {
     "obj": "meshes", "ply": "meshes", "depth": "depth", "normals": "normals", "crop": "crops", "detail": "detail",
@@ -129,6 +132,21 @@ class Settings:
             save=_spelled_out(plugin, self.save) if layout is None else _words_of(layout, self.layout, self.save),
         )
         object.__setattr__(chosen, "implied", self.implied or frozenset(chosen.save) - set(self.save))
+        return chosen
+
+    def without_mesh(self, reason: FacecliError) -> Settings:
+        """The same choices of a model that has no mesh just now. (Of settings that are a model's.)
+
+        Raises:
+            FacecliError: the user asks for one by name: `reason`, with the word before it.
+        """
+        if self.layout is not None:  # which knows itself what it can do
+            return self
+        wanted = [word for word in self.save if word in SURFACE and word not in self.implied]
+        if wanted:
+            raise type(reason)(f"--save {','.join(wanted)} needs a mesh: {reason}")
+        chosen = replace(self, save=tuple(word for word in self.save or DEFAULT_SAVE if word not in SURFACE))
+        object.__setattr__(chosen, "implied", self.implied & set(chosen.save))
         return chosen
 
     def with_model(self, name: str) -> Settings:

@@ -19,7 +19,7 @@ from facecli import registry
 from facecli.codes import Codes
 from facecli.detect.face import Face, box_of_points, largest_first
 from facecli.detect.within_boxes import face_finder
-from facecli.errors import FacecliError, InputError, UsageError
+from facecli.errors import FacecliError, InputError, MissingAssetError, UsageError
 from facecli.export.rig import at_rest
 from facecli.io.images import read_image
 from facecli.pipeline import FATAL, Outcome, cpu_count, gather, parallel_map
@@ -106,7 +106,8 @@ def unmixed(frame: Frame) -> None:
 class FaceStream:
     """The working objects of one run: one model, a landmarker for each worker.
 
-    `settings` are the model's own (:meth:`Settings.of_model`); `layout` is there if one was chosen.
+    `settings` are the model's own (:meth:`Settings.of_model`); `layout` is there if one was chosen; `notice` is what a
+    user should know of the model, or "".
 
     Args:
         rigged: give photographs what their GLB needs for blend shapes.
@@ -123,6 +124,10 @@ class FaceStream:
         self.model: Reconstructor = registry.reconstructor(self.plugin.name, device=self.device, **options)
         if not settings.crop and not hasattr(self.model, "whole_picture"):
             raise UsageError(f"the model {self.plugin.name} can't take a whole picture for its crop: no --no-crop")
+        self.notice = ""
+        if no_mesh := getattr(self.model, "no_mesh", None):
+            self.settings = self.settings.without_mesh(no_mesh)
+            self.notice = f"no meshes: {no_mesh}" if isinstance(no_mesh, MissingAssetError) else ""
         self.layout: Layout | None = self._new_layout()
         self.batch_size = max(settings.batch_size or self.model.batch_size, 1)
         self._drawable = self.settings.pictures

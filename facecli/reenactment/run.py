@@ -91,8 +91,15 @@ class Cast:
                 )
 
     def stream(self, model: str) -> FaceStream:
-        """That decodes sources of `model`."""
-        return self._streams(model)
+        """That decodes sources of `model`.
+
+        Raises:
+            FacecliError: it has no mesh, that a face with another expression could be shown by.
+        """
+        stream = self._streams(model)
+        if no_mesh := getattr(stream.model, "no_mesh", None):
+            raise type(no_mesh)(f"an expression on another face needs its mesh: {no_mesh}")
+        return stream
 
     def target_stream(self, model: str, source_model: str) -> FaceStream:
         """That encodes targets by `model`: the sources' one, if all is the same."""

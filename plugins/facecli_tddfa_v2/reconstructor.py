@@ -14,7 +14,7 @@ from facecli.assets.catalogue import Asset
 from facecli.assets.store import find, how_to_get, require, require_all, state
 from facecli.codes import Codes
 from facecli.detect.face import Face
-from facecli.errors import InputError, UsageError
+from facecli.errors import FacecliError, InputError, MissingAssetError, UsageError
 from facecli.geometry.euler import tddfa_v2_angles
 from facecli.morphable.tddfa import TDDFA_V2, Tddfa
 from facecli.morphable.tddfa_files import (
@@ -47,7 +47,7 @@ class TddfaV2Reconstructor:
         whitening: another whitening, for weights of your own.
 
     Attributes:
-        no_mesh: why there are no meshes, "" if there are.
+        no_mesh: why there are no meshes, None if there are.
 
     Raises:
         MissingAssetError: files are missing.
@@ -162,12 +162,12 @@ def _check_whitening(network: torch.nn.Module, whitening: Whitening, name: str) 
         raise InputError(name, problem, "give the network's own: --option whitening=FILE")
 
 
-def _no_mesh(geometry: str) -> str:
+def _no_mesh(geometry: str) -> FacecliError | None:
     if geometry == "no":
-        return "geometry=no"
+        return UsageError("geometry=no gives head poses alone")
     if geometry == "yes" or state(files.BFM).status != "missing":
-        return ""
-    return f"{files.BFM.filename} is missing: {how_to_get(files.BFM)}"
+        return None
+    return MissingAssetError(f"{files.BFM.filename} is missing: {how_to_get(files.BFM)}")
 
 
 def _face_model() -> Tddfa:
