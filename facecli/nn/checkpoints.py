@@ -148,6 +148,11 @@ def tensors(content: Any) -> State:
     }
 
 
+def rows(state: Mapping[str, torch.Tensor], key: str) -> int:
+    """Length of `state`'s tensor `key` along its first axis, which in weights is the width of a layer; 0 without."""
+    return next(iter(state[key].shape), 0) if key in state else 0
+
+
 def system_of(content: Any) -> str:
     """Whose checkpoint this is, by the names in it; "" for what isn't known."""
     names = {*tensors(content)}

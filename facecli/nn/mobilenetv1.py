@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 STEM, LAST = 32, 1024  # channels of the first and of the last layer at width 1
+NARROWEST = 1 / STEM
 # Blocks: name, channels out (at width 1), stride.
 _BLOCKS = (
     ("dw2_1", 64, 1),
@@ -49,7 +50,7 @@ class MobileNetV1(nn.Module):
     """Pictures [B, 3, H, W] -> features [B, `width`].
 
     Args:
-        widen: factor on all widths, which are rounded down; at 1 `width` is `LAST`.
+        widen: factor on all widths, which are rounded down, at least `NARROWEST`; at 1 `width` is `LAST`.
     """
 
     norms = (("conv1", "bn1"),)

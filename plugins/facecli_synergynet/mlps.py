@@ -92,4 +92,4 @@ class MLPRev(_PointNet):
 def pooled_width(state: Mapping[str, torch.Tensor]) -> int:
     """The `pooled` of the `MLPFor` that `state` belongs to; the official one's where it can't be told."""
     weight = state.get("conv6.weight")
-    return POOLED if weight is None else max(weight.shape[1:2].numel() - _BESIDE, 1)
+    return POOLED if weight is None or weight.ndim < 2 else max(weight.shape[1] - _BESIDE, 1)

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from facecli.nn import resnet
+from facecli.nn.checkpoints import rows
 from facecli.nn.ghostnet import GhostNet
 from facecli.nn.mobilenetv1 import LAST, MobileNetV1
 from facecli.nn.mobilenetv2 import MobileNetV2
@@ -99,8 +100,6 @@ def recognise(state: Mapping[str, torch.Tensor]) -> str:
     for key, name in _MARKS.items():
         if key in state:
             return name
-    last = state.get("dw6.conv_sep.weight")
-    if last is not None:
-        widths = {int(LAST * widen): name for name, widen in WIDTHS.items()}
-        return widths.get(len(last), "")
+    if width := rows(state, "dw6.conv_sep.weight"):
+        return {int(LAST * widen): name for name, widen in WIDTHS.items()}.get(width, "")
     return resnet.recognise(state)

@@ -12,7 +12,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from facecli.nn.mobilenetv1 import LAST, MobileNetV1
+from facecli.nn.checkpoints import rows
+from facecli.nn.mobilenetv1 import LAST, NARROWEST, MobileNetV1
 from facecli.nn.resnet import BasicBlock
 
 INPUT_SIZE = 120
@@ -32,6 +33,7 @@ class MobileNet(MobileNetV1):
 
     def __init__(self, widen: float = 1.0, numbers: int = N_PARAMETERS):
         super().__init__(widen)
+        self.numbers = numbers
         self.fc = nn.Linear(self.width, numbers)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -45,6 +47,7 @@ class ResNet22(nn.Module):
 
     def __init__(self, numbers: int = N_PARAMETERS):
         super().__init__()
+        self.numbers = numbers
         self.conv1 = nn.Conv2d(3, 32, 5, stride=2, padding=2, bias=False)
         self.bn1 = nn.BatchNorm2d(32)
         self.conv2 = nn.Conv2d(32, 64, 3, padding=1, bias=False)
@@ -65,8 +68,8 @@ class ResNet22(nn.Module):
 
 def recognise(state: Mapping[str, torch.Tensor]) -> Callable[[], nn.Module] | None:
     """What makes the network that `state` belongs to; None if it is none of these two."""
-    if "conv_param.weight" in state:
-        return partial(ResNet22, len(state["conv_param.weight"]))
-    if {"dw6.conv_sep.weight", "fc.weight"} <= set(state):
-        return partial(MobileNet, len(state["dw6.conv_sep.weight"]) / LAST, len(state["fc.weight"]))
+    if numbers := rows(state, "conv_param.weight"):
+        return partial(ResNet22, numbers)
+    if (width := rows(state, "dw6.conv_sep.weight")) and (numbers := rows(state, "fc.weight")):
+        return partial(MobileNet, max(width / LAST, NARROWEST), numbers)
     return None

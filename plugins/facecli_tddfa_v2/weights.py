@@ -35,15 +35,11 @@ def load_network(source: Asset | str | Path, device: Any = "cpu", fused: bool = 
     if architecture is None:
         architecture, state = MobileNet, {}  # no part of the file is 3DDFA_V2's: `build` says so
     network = checkpoint.build(architecture, state, device, "network")
-    _check_numbers(checkpoint, network)
+    if network.numbers not in CODES:
+        known = ", ".join(str(numbers) for numbers in CODES)
+        raise checkpoint.error(f"gives {network.numbers} numbers a face; known is what {known} mean")
     return fuse(network) if fused else network
 
 
 def _renamed(state: State) -> State:
     return {key.replace(_HEAD, "fc."): value for key, value in state.items() if not key.startswith(_TRAINING)}
-
-
-def _check_numbers(checkpoint: Checkpoint, network: nn.Module) -> None:
-    head = network.fc if isinstance(network, MobileNet) else network.conv_param
-    if len(head.bias) not in CODES:
-        raise checkpoint.error(f"gives {len(head.bias)} numbers a face; 3DDFA_V2 knows what {[*CODES]} mean")

@@ -104,6 +104,9 @@ SYSTEMS = {
         "state_dict": {"module.I2P.a": torch.ones(1), "module.forwardDirection.conv1.weight": torch.ones(1)}
     },
     "DiffusionRig": {"denoisingUNet.time_embed.0.weight": torch.ones(1), "encoder.fc.weight": torch.ones(1)},
+    "3DDFA_V2": {"state_dict": {"module.conv1.weight": torch.ones(1), "module.fc_param.weight": torch.ones(1)}},
+    "FaceBoxes": {"inception1.branch1x1.conv.weight": torch.ones(1)},
+    "ArcFace": {"prelu.weight": torch.ones(1)},
     "FAN": {"m0.b1_4.bn1.weight": torch.ones(1)},
 }
 
