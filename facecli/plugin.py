@@ -227,6 +227,7 @@ class Reconstruction:
         uv_triangles: [F, 3] int64 or None (`uv` per vertex).
         uv_mirror: for the texture's completion by symmetry: uv [T, 2] of each UV vertex's mirror twin, or None.
         texture: [B, 3, H, W] 0..1 the model's own texture, or None: then the photograph's is sampled.
+        vertex_colors: [B, V, 3] 0..1 the model's own colours at the vertices, for meshes without a UV layout, or None.
         metres_per_unit: 0.001 when `vertices` are in millimetres, which all of facecli's models give.
         detail: wrinkles, where the model has them.
         landmarks_3d: point-set name -> [B, K, 3] points of the mesh in the frame and unit of `vertices`, at the same
@@ -247,6 +248,7 @@ class Reconstruction:
     uv_triangles: torch.Tensor | None = None
     uv_mirror: torch.Tensor | None = None
     texture: torch.Tensor | None = None
+    vertex_colors: torch.Tensor | None = None
     metres_per_unit: float = 0.001
     detail: Detail | None = None
     extras: dict[str, torch.Tensor] = field(default_factory=dict)
@@ -269,6 +271,7 @@ class Reconstruction:
             landmarks_3d={name: points[index] for name, points in self.landmarks_3d.items()},
             camera={name: part(value) for name, value in self.camera.items()},
             texture=None if self.texture is None else self.texture[index],
+            vertex_colors=None if self.vertex_colors is None else self.vertex_colors[index],
             detail=None if self.detail is None else self.detail.select(index),
             extras={name: value[index] for name, value in self.extras.items()},
         )
@@ -280,12 +283,14 @@ class Reconstruction:
         def to_numpy(tensor):
             return None if tensor is None else tensor.detach().cpu().numpy()
 
+        colors = None if self.vertex_colors is None else (self.vertex_colors[index].clamp(0, 1) * 255).round().byte()
         return TriangleMesh(
             vertices=to_numpy(self.vertices[index]),
             triangles=to_numpy(self.triangles),
             uv=to_numpy(self.uv),
             uv_triangles=to_numpy(self.uv_triangles),
             texture=texture,
+            vertex_colors=to_numpy(colors),
             metres_per_unit=self.metres_per_unit,
         )
 

@@ -105,7 +105,7 @@ def _where_or_how(asset: Asset, found: State) -> str:
     words = f"{_from_home(found.path)} {found.problem}" if found.status == "bad" else asset.filename
     if ways := sources(asset):
         return f"{words}: get, with your log-in" if ways[0].login else f"{words}: get"
-    return f"{words}: {asset.register}, then import"
+    return f"{words}: convert" if asset.make else f"{words}: {asset.register}, then import"
 
 
 def _from_home(path: Path) -> str:
@@ -119,6 +119,8 @@ def _how_in_short(name: str, asset: Asset) -> str:
 
     if ways := sources(asset):
         return f"facecli assets get {name}" + (" (asks for your log-in)" if ways[0].login else "")
+    if asset.make:
+        return f"facecli assets convert {name}"
     return f"{asset.register}, then facecli assets import"
 
 

@@ -132,6 +132,7 @@ class Deep3DReconstructor:
             landmarks={"ibug68": crop_to_photo(landmarks, warp)},
             landmarks_3d={"ibug68": self.bfm.landmarks(shape) * MM},
             camera=_camera_record(codes),
+            vertex_colors=colors,
             extras={"posed": posed, "albedo": albedo, "colors": colors, "lm68": landmarks},
         )
 

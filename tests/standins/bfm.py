@@ -165,8 +165,8 @@ def _colours(disc: np.ndarray, p: np.ndarray) -> np.ndarray:
     return np.array([172.0, 128.0, 108.0]) + 12 * spots + lips * np.array([10.0, -50.0, -40.0])
 
 
-def toy_bfm09(head: int = 900, expressive: int = 850, front: int = 600) -> dict:
-    """What the face is made of, of any number of vertices (really 53490, 53215 and 35709).
+def toy_bfm09(head: int = 900, expressive: int = 850, front: int = 600, modes: int = 199) -> dict:
+    """What the face is made of, of any number of vertices (really 53490, 53215 and 35709) and modes.
 
     ``morphable`` of 01_MorphableModel.mat, ``exp_pc`` and ``exp_mean`` of Exp_Pca.bin, ``std_exp``, ``trim_index`` of
     BFM_exp_idx.mat, ``front_index`` of BFM_front_idx.mat, ``info`` of facemodel_info.mat.
@@ -174,11 +174,11 @@ def toy_bfm09(head: int = 900, expressive: int = 850, front: int = 600) -> dict:
     random, f32 = _random("toy_bfm09"), np.float32
     morphable = {
         "shapeMU": (random.standard_normal((3 * head, 1)) * 6e4).astype(f32),
-        "shapePC": random.standard_normal((3 * head, 199)).astype(f32) / f32(400),
-        "shapeEV": (8e5 / np.sqrt(1 + np.arange(199)))[:, None].astype(f32),
+        "shapePC": random.standard_normal((3 * head, modes)).astype(f32) / f32(400),
+        "shapeEV": (8e5 / np.sqrt(1 + np.arange(modes)))[:, None].astype(f32),
         "texMU": random.uniform(60, 200, (3 * head, 1)).astype(f32),
-        "texPC": random.standard_normal((3 * head, 199)).astype(f32) / f32(400),
-        "texEV": (5e3 / np.sqrt(1 + np.arange(199)))[:, None].astype(f32),
+        "texPC": random.standard_normal((3 * head, modes)).astype(f32) / f32(400),
+        "texEV": (5e3 / np.sqrt(1 + np.arange(modes)))[:, None].astype(f32),
     }
     exp_mean = random.standard_normal(3 * expressive).astype(f32)
     exp_pc = (random.standard_normal((79, 3 * expressive)) / 400).astype(f32)
@@ -199,11 +199,11 @@ def toy_bfm09(head: int = 900, expressive: int = 850, front: int = 600) -> dict:
     }
 
 
-def write_bfm09(folder: Path, head: int = HEAD, expressive: int = EXPRESSIVE, front: int = VERTICES) -> Path:
-    """The six official files that ``BFM_model_front.mat`` is made of."""
+def write_bfm09(folder: Path, modes: int = 199) -> dict:
+    """The six official files that ``BFM_model_front.mat`` is made of; what is in them."""
     from scipy.io import savemat
 
-    parts = toy_bfm09(head, expressive, front)
+    parts = toy_bfm09(HEAD, EXPRESSIVE, VERTICES, modes)
     folder.mkdir(parents=True, exist_ok=True)
     savemat(folder / "01_MorphableModel.mat", parts["morphable"])
     with (folder / "Exp_Pca.bin").open("wb") as file:
@@ -213,7 +213,7 @@ def write_bfm09(folder: Path, head: int = HEAD, expressive: int = EXPRESSIVE, fr
     savemat(folder / "BFM_exp_idx.mat", {"trimIndex": parts["trim_index"]})
     savemat(folder / "BFM_front_idx.mat", {"idx": parts["front_index"]})
     savemat(folder / "facemodel_info.mat", parts["info"])
-    return folder
+    return parts
 
 
 def write_bfm(folder: Path, vertices: int = VERTICES) -> Path:

@@ -21,6 +21,7 @@ if str(TESTS) not in sys.path:
     sys.path.insert(0, str(TESTS))
 
 import seeded  # noqa: E402
+from standins import tddfa  # noqa: E402
 from standins.bfm import write_bfm  # noqa: E402
 from standins.deca import (  # noqa: E402
     toy_albedo,
@@ -193,18 +194,14 @@ def save_lightning(content: dict, path: Path) -> None:
 
 
 def deep3d_regressor() -> dict[str, torch.Tensor]:
-    """A regressor that finds a face where the alignment puts it, turned a little and lit from the image's left."""
+    """A regressor that finds a face where the alignment puts it, turned a little and lit from the image's right."""
     state = state_dict("deep3d/manifest_net_recon_resnet50.json", gain=1.25)
-    for head, (size, bias) in {
-        0: (0.3, None), 1: (0.3, None), 2: (0.3, None), 3: (0.02, (-0.05, 0.2, 0.05)), 4: (0.01, None),
-        5: (0.01, (0.0, 0.0)), 6: (0.01, (0.0,)),
-    }.items():  # fmt: skip
+    sizes = {"0": 0.05, "1": 0.05, "2": 0.1, "3": 0.005, "4": 0.003, "5": 0.003, "6": 0.003}
+    for head, size in sizes.items():
         state[f"final_layers.{head}.weight"] *= size
-        state[f"final_layers.{head}.bias"] = (
-            state[f"final_layers.{head}.bias"] * 0 if bias is None else torch.tensor(bias)
-        )
-    for colour in range(3):
-        state["final_layers.4.bias"][9 * colour + 3] = 0.25
+        state[f"final_layers.{head}.bias"] *= size
+    state["final_layers.3.bias"] = torch.tensor([-0.05, 0.2, 0.05])
+    state["final_layers.4.bias"][3::9] = -0.25
     return state
 
 
@@ -217,7 +214,57 @@ def write_deep3d(folder: Path) -> None:
     write_bfm(folder)
 
 
-WRITERS = {"flame": write_flame, "smirk": write_smirk, "deca": write_deca, "emoca": write_emoca, "deep3d": write_deep3d}
+def synergynet_state(manifest: str = "synergynet/manifest_synergynet_checkpoint.json") -> dict[str, torch.Tensor]:
+    """The whole training model of a SynergyNet checkpoint, as DataParallel names it; its buffers are the face model."""
+    toy = tddfa.toy_3dmm("full")
+    rows = toy["keypoints_sim"]
+    buffers = {"u": toy["u_shp"] + toy["u_exp"], "w_shp": toy["w_shp_sim"], "w_exp": toy["w_exp_sim"]}
+    buffers |= {f"{name}_base": value[rows] for name, value in buffers.items()}
+    buffers |= {
+        "param_mean": np.append(toy["param_mean"], np.zeros(40, np.float32)),
+        "param_std": np.append(toy["param_std"], np.ones(40, np.float32)),
+    }
+    made = {}
+    for key, (shape, dtype) in json.loads((GOLDEN / manifest).read_text()).items():
+        name = key.removeprefix("module.")
+        value = buffers[name] if name in buffers else seeded.tensor(name, tuple(shape))
+        made[key] = torch.from_numpy(np.asarray(value)).to(getattr(torch, dtype))
+    return made
+
+
+def write_synergynet(folder: Path) -> None:
+    """The checkpoint, and of `3dmm_data/` what doesn't lie in it."""
+    torch.save({"epoch": 80, "state_dict": synergynet_state()}, folder / "best.pth.tar")
+    tddfa.write_3dmm(folder / "3dmm_data", names=("tri.mat", "BFM_UV.npy", "keptInd.npy", "deletedTri.npy"))
+
+
+def tddfa_v2_state() -> dict[str, torch.Tensor]:
+    """mb1 as it was trained: DataParallel's prefix, and a second head."""
+    state = state_dict("synergynet/manifest_tddfa_v2_mobilenet_x1.json")
+    state["fc.weight"] *= 0.3
+    state["fc.bias"] *= 2
+    named = {f"module.{key.replace('fc.', 'fc_param.')}": value for key, value in state.items()}
+    return named | {"module.fc_lm.weight": torch.zeros(136, 1024), "module.fc_lm.bias": torch.zeros(136)}
+
+
+def write_tddfa_v2(folder: Path) -> None:
+    """`configs/`, and mb1. The whitening goes by another name: the official one's hash is known."""
+    tddfa.write_v2(folder / "configs")
+    (folder / "configs/param_mean_std_62d_120x120.pkl").rename(folder / WHITENING_V2)
+    torch.save({"epoch": 60, "state_dict": tddfa_v2_state()}, folder / "mb1_120x120.pth")
+
+
+WHITENING_V2 = "standin_whitening_v2.pkl"
+
+WRITERS = {
+    "flame": write_flame,
+    "smirk": write_smirk,
+    "deca": write_deca,
+    "emoca": write_emoca,
+    "deep3d": write_deep3d,
+    "synergynet": write_synergynet,
+    "tddfa_v2": write_tddfa_v2,
+}
 
 
 def write(folder: Path, names: tuple[str, ...] = tuple(WRITERS)) -> Path:
