@@ -91,7 +91,7 @@ def shrink(image: np.ndarray) -> tuple[np.ndarray, float]:
 def run(net: FaceBoxes, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What the network sees in `image` (RGB uint8 [H, W, 3]) at each prior: offsets [P, 4] and face scores [P]."""
     device = next(net.parameters()).device
-    pixels = torch.from_numpy(np.ascontiguousarray(image[..., ::-1])).to(device).permute(2, 0, 1).float()
-    pixels = pixels - torch.tensor(MEAN_BGR, device=device)[:, None, None]
-    offsets, scores = net(pixels[None])
+    pixels = torch.from_numpy(cv2.cvtColor(image, cv2.COLOR_RGB2BGR)).to(device).float()
+    pixels -= torch.tensor(MEAN_BGR, device=device)
+    offsets, scores = net(pixels.permute(2, 0, 1)[None])
     return offsets[0].cpu().numpy(), scores[0, :, 1].cpu().numpy()

@@ -25,7 +25,7 @@ class ConvBNReLU(nn.Module):
         self.bn = nn.BatchNorm2d(wide_out)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return F.relu(self.bn(self.conv(x)))
+        return F.relu(self.bn(self.conv(x)), inplace=True)
 
 
 class CReLU(ConvBNReLU):
@@ -33,7 +33,7 @@ class CReLU(ConvBNReLU):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.bn(self.conv(x))
-        return F.relu(torch.cat([x, -x], 1))
+        return F.relu(torch.cat([x, -x], 1), inplace=True)
 
 
 class Inception(nn.Module):
