@@ -151,14 +151,14 @@ def obtain(asset: Asset, progress: Progress | None = None, note: Note | None = N
 def how_to_get(asset: Asset) -> str:
     """The command that gets it, its licence and address, and the folder for those who bring it themselves."""
     licence = f"licence: {asset.license or 'unknown'}"
-    if asset.make:
-        parts = ", ".join(part.filename for part in asset.parts)
-        command = f"`facecli assets convert {asset.name} FILES` makes it of {parts} ({licence}, {asset.register})"
-        return f"{command}; if you have it, `facecli assets import FILE`"
     if ways := sources(asset):
         way = f"with your log-in at {ways[0].login.site}" if ways[0].login else f"from {ways[0].url}"
         command = f"`facecli assets get {asset.name}` fetches it {way} ({licence})"
         return f"{command}, or put it into {places.data_folder()}"
+    if asset.make:
+        parts = ", ".join(part.filename for part in asset.parts)
+        command = f"`facecli assets convert {asset.name} FILES` makes it of {parts} ({licence}, {asset.register})"
+        return f"{command}; if you have it, `facecli assets import FILE`"
     page = asset.register or "its publisher"
     inside = f", which holds {asset.member}," if asset.member else ""
     return (

@@ -6,11 +6,13 @@ al. for the 53,215 vertices that remain of the head without the insides of mouth
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from facecli.assets.catalogue import Asset
 from facecli.errors import InputError
 from facecli.io.atomic import atomic_write
 from facecli.morphable import bfm_assets as files
@@ -42,58 +44,71 @@ def make_bfm_front(parts: Mapping[str, Path], target: str | Path) -> None:
     """
     import scipy.io
 
-    def read(asset, keys):
-        return read_mat(parts[asset.name], keys, _WHAT[asset], _AGAIN)
-
-    head = read(files.BFM09, _HEAD_KEYS)
-    _check_head(parts[files.BFM09.name], head)
-    path = parts[files.EXPRESSION_VERTICES.name]
-    expression_vertices = zero_based(
-        path, "trimIndex", read(files.EXPRESSION_VERTICES, ("trimIndex",))["trimIndex"], HEAD_VERTICES, _AGAIN
-    )
-    _check_count(path, "trimIndex", expression_vertices, EXPRESSION_VERTICES)
-    path = parts[files.FRONT_VERTICES.name]
-    front = zero_based(path, "idx", read(files.FRONT_VERTICES, ("idx",))["idx"], EXPRESSION_VERTICES, _AGAIN)
-    _check_count(path, "idx", front, VERTICES)
-    info = read(files.FRONT_INFO, _INFO_KEYS)
-    _check_count(parts[files.FRONT_INFO.name], "tri", info["tri"], TRIANGLES * 3)
-    content = bfm_front(
-        head,
-        read_expressions(parts[files.EXPRESSIONS.name], EXPRESSION_VERTICES),
-        read_spread(parts[files.EXPRESSION_SPREAD.name]),
-        expression_vertices.ravel(),
-        front.ravel(),
-        info,
-    )
-    arrays_of(content, parts[files.FRONT_INFO.name])
+    sources = read_sources(parts)
+    path = parts[files.FRONT_INFO.name]
+    info = read_mat(path, _INFO_KEYS, _WHAT[files.FRONT_INFO], _AGAIN)
+    _check_count(path, "tri", info["tri"], TRIANGLES * 3)
+    content = bfm_front(sources, info)
+    arrays_of(content, path)
     with atomic_write(target) as temporary:
         scipy.io.savemat(str(temporary), content, appendmat=False)
 
 
-def bfm_front(
-    head: Mapping[str, np.ndarray],
-    expressions: np.ndarray,
-    spread: np.ndarray,
-    expression_vertices: np.ndarray,
-    front: np.ndarray,
-    info: Mapping[str, np.ndarray],
-) -> dict[str, np.ndarray]:
-    """The content of ``BFM_model_front.mat``, in its order.
+@dataclass(frozen=True)
+class Sources:
+    """What is in the files that the model is made of.
 
     Args:
-        head: shapeMU [3 H, 1], shapePC [3 H, 199], shapeEV [199, 1], and texMU, texPC, texEV, of the whole head.
+        head: of ``01_MorphableModel.mat``: shapeMU [3 H, 1], shapePC [3 H, 199], shapeEV [199, 1], texMU, texPC, texEV.
         expressions: [79, 3 E] float32 the basis' rows.
         spread: [79] standard deviations.
         expression_vertices: [E] the head's vertex of each vertex with expressions.
         front: [V] the face's vertices among these.
-        info: what the file takes over as it is.
     """
-    vertex = expression_vertices[front]
-    head_rows, expression_rows = (3 * v[:, None] + np.arange(3) for v in (vertex, front))
-    rows, moving = head_rows.ravel(), expression_rows.ravel()
+
+    head: Mapping[str, np.ndarray]
+    expressions: np.ndarray
+    spread: np.ndarray
+    expression_vertices: np.ndarray
+    front: np.ndarray
+
+
+def read_sources(parts: Mapping[str, Path], further: Sequence[str] = ()) -> Sources:
+    """All of `parts` (by the assets' names) but ``facemodel_info.mat``.
+
+    Args:
+        further: arrays of ``01_MorphableModel.mat``, beside those that are needed.
+
+    Raises:
+        InputError: one of them is damaged or something else.
+    """
+
+    def indices(asset: Asset, key: str, count: int, among: int) -> np.ndarray:
+        path = parts[asset.name]
+        found = zero_based(path, key, read_mat(path, (key,), _WHAT[asset], _AGAIN)[key], among, _AGAIN).ravel()
+        _check_count(path, key, found, count)
+        return found
+
+    path = parts[files.BFM09.name]
+    head = read_mat(path, (*_HEAD_KEYS, *further), _WHAT[files.BFM09], _AGAIN)
+    _check_head(path, head)
+    return Sources(
+        head,
+        read_expressions(parts[files.EXPRESSIONS.name], EXPRESSION_VERTICES),
+        read_spread(parts[files.EXPRESSION_SPREAD.name]),
+        indices(files.EXPRESSION_VERTICES, "trimIndex", EXPRESSION_VERTICES, HEAD_VERTICES),
+        indices(files.FRONT_VERTICES, "idx", VERTICES, EXPRESSION_VERTICES),
+    )
+
+
+def bfm_front(sources: Sources, info: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The content of ``BFM_model_front.mat``, in its order; what `info` has is taken over as it is."""
+    head, spread = sources.head, sources.spread
+    vertex = sources.expression_vertices[sources.front]
+    rows, moving = ((3 * v[:, None] + np.arange(3)).ravel() for v in (vertex, sources.front))
     # Only the columns and rows that are kept: the whole bases would be 500 MB in double precision.
     identity = head["shapePC"][rows, :IDENTITIES] * head["shapeEV"].ravel()[:IDENTITIES] / PER_DECIMETRE
-    expression = expressions[:EXPRESSIONS, moving].T * spread[:EXPRESSIONS] / PER_DECIMETRE
+    expression = sources.expressions[:EXPRESSIONS, moving].T * spread[:EXPRESSIONS] / PER_DECIMETRE
     made = {
         "meanshape": (head["shapeMU"].ravel()[rows] / PER_DECIMETRE)[None],
         "meantex": head["texMU"].ravel()[rows][None],

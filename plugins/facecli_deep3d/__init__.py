@@ -15,6 +15,10 @@ plugin = Plugin(
     reconstructor="facecli_deep3d.reconstructor:Deep3DReconstructor",
     options={
         "detections": Option("five points from detections/STEM.txt beside a photograph, where there is one", bool),
+        "head": Option(
+            "Deep3D's mesh, or the whole head that it is part of (01_MorphableModel.mat and others are needed)",
+            choices=("face", "full"),
+        ),
         "rig": Option("expressions as blend shapes in mesh.glb, which makes it 30 MB larger", bool),
         "checkpoint": Option("path of other weights than epoch_20.pth"),
     },

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from facecli.assets.catalogue import Asset
 from facecli.assets.store import require_all
 from facecli.codes import Codes
 from facecli.detect.face import Face
@@ -17,9 +18,10 @@ from facecli.errors import UsageError
 from facecli.geometry.camera import crop_to_photo, place_in_front
 from facecli.geometry.perspective import PerspectiveCamera
 from facecli.geometry.rotations import axis_angle_to_matrix
-from facecli.morphable import bfm_assets
+from facecli.morphable import bfm_assets, bfm_head
 from facecli.morphable.bfm import Bfm, lit
 from facecli.morphable.bfm_files import ALBEDOS, EXPRESSIONS, IDENTITIES, read_bfm
+from facecli.morphable.bfm_head import read_whole_head
 from facecli.morphable.flame_head import images_of, places_of
 from facecli.plugin import Crop, Reconstruction, Rig
 from facecli_deep3d import files
@@ -36,6 +38,8 @@ MM = 100.0
 CAMERA = PerspectiveCamera()
 FACE_HEIGHT = 2.0
 """Decimetres, roughly."""
+HEADS: dict[str, tuple[Asset, ...]] = {"face": (), "full": bfm_head.NEEDED}
+"""Meshes, and the files that they need beside the face model's."""
 
 _SIZES = {"identity": (IDENTITIES,), "expression": (EXPRESSIONS,), "texture": (ALBEDOS,), "pose": (3,), "camera": (3,),
           "light": (3, 9)}  # fmt: skip
@@ -57,6 +61,7 @@ class Deep3DReconstructor:
 
     Args:
         detections: take the five points from ``detections/STEM.txt`` beside a photograph, where there is one.
+        head: "face", Deep3D's own mesh, or "full", the whole head that it is part of.
         rig: give meshes in GLB the expressions as blend shapes.
         checkpoint: another file of weights than ``epoch_20.pth``.
 
@@ -71,11 +76,22 @@ class Deep3DReconstructor:
     constants = ("identity", "texture")
     batch_size = 8
 
-    def __init__(self, device: str = "cpu", *, detections: bool = True, rig: bool = False, checkpoint: str = ""):
-        needed = [bfm_assets.BFM_FRONT] if checkpoint else [files.DEEP3D, bfm_assets.BFM_FRONT]
-        paths = dict(zip(needed, require_all(needed), strict=True))
+    def __init__(
+        self,
+        device: str = "cpu",
+        *,
+        detections: bool = True,
+        head: str = "face",
+        rig: bool = False,
+        checkpoint: str = "",
+    ):
+        if head not in HEADS:
+            raise UsageError(f"head is {' or '.join(HEADS)}, not {head!r}")
+        needed = [*([] if checkpoint else [files.DEEP3D]), bfm_assets.BFM_FRONT, *HEADS[head]]
+        paths = {asset.name: path for asset, path in zip(needed, require_all(needed), strict=True)}
         self.device = torch.device(device)
-        self.bfm = Bfm(read_bfm(paths[bfm_assets.BFM_FRONT])).to(self.device)
+        arrays = read_bfm(paths[bfm_assets.BFM_FRONT.name])
+        self.bfm = Bfm(read_whole_head(paths, arrays) if head == "full" else arrays).to(self.device)
         self.network = load_network(self.device, checkpoint or files.DEEP3D)
         self.epoch = Path(checkpoint or files.DEEP3D.filename).stem.rpartition("_")[2]
         self._detections, self._rigged = detections, rig

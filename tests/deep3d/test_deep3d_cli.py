@@ -151,6 +151,13 @@ def test_missing_files_are_named(cli, own_assets, astronaut):
     assert "assets convert bfm" in ran.err
 
 
+def test_the_whole_head_needs_its_files(cli, official, astronaut):
+    ran = cli("reconstruct", astronaut, "-m", "deep3d", "-O", "head=full", "-o", "out")
+    assert ran.code == 3 and "01_MorphableModel.mat" in ran.err and "BFM_front_idx.mat" in ran.err
+    ran = cli("reconstruct", astronaut, "-m", "deep3d", "-O", "head=half", "-o", "out")
+    assert ran.code == 2 and "head" in ran.err
+
+
 def test_the_catalogue_knows_the_files(cli, official):
     ran = cli("assets", "list", "--model", "deep3d", "--json")
     found = {entry["name"]: entry for entry in map(json.loads, ran.out.splitlines())}

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.io
+import torch
 
 from facecli.assets import places
 from facecli.errors import InputError
 from facecli.morphable import bfm_files
-from facecli.morphable.bfm_convert import bfm_front, read_expressions, read_spread
+from facecli.morphable.bfm import Bfm
+from facecli.morphable.bfm_convert import Sources, bfm_front, read_expressions, read_spread
 from facecli.morphable.bfm_files import KEYS, arrays_of, read_bfm
+from facecli.morphable.bfm_head import NEEDED, read_whole_head, whole_head
 from standins.bfm import EXPRESSIVE, crc, toy_bfm, toy_bfm09, write_bfm09
 
 GOLDEN = Path(__file__).parents[1] / "golden/deep3d"
@@ -81,20 +85,18 @@ def test_more_columns_than_are_used(small):
 # --- made of its parts -----------------------------------------------------------------------------------------------
 
 
+def _sources(parts: dict) -> Sources:
+    indices = [parts[key].ravel().astype(int) - 1 for key in ("trim_index", "front_index")]
+    return Sources(parts["morphable"], parts["exp_pc"], parts["std_exp"], *indices)
+
+
 def test_the_official_conversion():
     parts = toy_bfm09()
     with np.load(GOLDEN / "bfm_convert.npz") as archive:
         wanted = {key: archive[key] for key in archive.files}
     if crc(parts["info"]["tri"]) != crc(toy_bfm(600, 1, 1, 1)["tri"]):
         pytest.skip("this SciPy's Delaunay triangles aren't those of the golden cases")
-    found = bfm_front(
-        parts["morphable"],
-        parts["exp_pc"],
-        parts["std_exp"],
-        parts["trim_index"].ravel().astype(int) - 1,
-        parts["front_index"].ravel().astype(int) - 1,
-        parts["info"],
-    )
+    found = bfm_front(_sources(parts), parts["info"])
     assert list(found) == list(KEYS) == wanted["keys"].tolist()
     assert [f"{value.shape} {value.dtype}" for value in found.values()] == wanted["shapes_dtypes"].tolist()
     for key in ("meanshape", "meantex"):
@@ -194,3 +196,62 @@ def test_the_spread(tmp_path, text):
         read_spread(path)
     path.write_text(" ".join(map(str, range(79))))
     assert np.array_equal(read_spread(path), np.arange(79))
+
+
+# --- the whole head --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """A head of 900 vertices whose face is part of it: sources, triangles from 0, and the face's arrays."""
+    parts, shape = toy_bfm09(), toy_bfm(900)
+    parts = parts | {"morphable": parts["morphable"] | {"shapeMU": shape["meanshape"].T * 1e5}}
+    sources = _sources(parts)
+    return sources, shape["tri"].astype(int) - 1, arrays_of(bfm_front(sources, parts["info"]))
+
+
+def test_the_face_is_part_of_the_whole_head(whole):
+    sources, triangles, face = whole
+    head = Bfm(whole_head(sources, triangles, face))
+    assert head.mean.shape == (2700,)
+    random = torch.Generator().manual_seed(3)
+    identity, expression, texture = (torch.randn(2, n, generator=random) for n in (80, 64, 80))
+    shape, face = head.shape(identity, expression), Bfm(face)
+    vertex = torch.from_numpy(sources.expression_vertices[sources.front])
+    assert (shape[:, vertex] - face.shape(identity, expression)).abs().max() < 1e-5
+    assert (head.albedo(texture)[:, vertex] - face.albedo(texture)).abs().max() < 1e-4
+    assert torch.equal(head.landmarks(shape), shape[:, vertex][:, face.keypoints])
+    still = np.setdiff1d(np.arange(900), sources.expression_vertices)
+    moved = head.shape(0 * identity, expression) - head.shape(0 * identity, 0 * expression)
+    assert len(still) == 50 and not moved[:, still].any()
+
+
+def test_either_orientation_comes_out_outward(whole):
+    sources, triangles, face = whole
+    for given in (triangles, triangles[:, ::-1]):
+        head = Bfm(whole_head(sources, given, face))
+        vertices = head.shape(torch.zeros(1, 80), torch.zeros(1, 64))
+        assert head.normals(vertices)[0, :, 2].median() > 0.3
+        assert torch.allclose(head.normals(vertices)[0, 10], _mean_normal(vertices[0], head.triangles, 10), atol=1e-5)
+
+
+def _mean_normal(vertices: torch.Tensor, triangles: torch.Tensor, vertex: int) -> torch.Tensor:
+    a, b, c = (vertices[triangles[(triangles == vertex).any(1), corner]] for corner in range(3))
+    normals = torch.nn.functional.normalize(torch.linalg.cross(b - a, c - a), dim=1)
+    return torch.nn.functional.normalize(normals.sum(0), dim=0)
+
+
+def test_another_models_face_is_refused(whole):
+    sources, triangles, face = whole
+    with pytest.raises(ValueError, match="isn't that of BFM_model_front"):
+        whole_head(sources, triangles, replace(face, mean=face.mean[::-1].copy()))
+
+
+def test_the_whole_head_from_its_files(parts):
+    folder, content = parts
+    face = arrays_of(bfm_front(_sources(content), content["info"]))
+    paths = {asset.name: folder / asset.filename for asset in NEEDED}
+    found = read_whole_head(paths, face)
+    assert found.mean.shape == (53490, 3) and found.identity.shape == (160470, 80)
+    with pytest.raises(InputError, match=r"01_MorphableModel\.mat: .*isn't that of BFM_model_front"):
+        read_whole_head(paths, replace(face, mean=face.mean + face.mean**2))

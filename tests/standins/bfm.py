@@ -205,7 +205,8 @@ def write_bfm09(folder: Path, modes: int = 199) -> dict:
 
     parts = toy_bfm09(HEAD, EXPRESSIVE, VERTICES, modes)
     folder.mkdir(parents=True, exist_ok=True)
-    savemat(folder / "01_MorphableModel.mat", parts["morphable"])
+    triangles = np.arange(3 * (HEAD // 3)).reshape(-1, 3)  # the golden cases' head has none
+    savemat(folder / "01_MorphableModel.mat", parts["morphable"] | {"tl": (triangles + 1).astype(np.uint16)})
     with (folder / "Exp_Pca.bin").open("wb") as file:
         file.write(np.array([79], "<i4").tobytes() + parts["exp_mean"].astype("<f4").tobytes())
         file.write(parts["exp_pc"].astype("<f4").tobytes())
