@@ -66,9 +66,9 @@ class SynergyNetReconstructor:
         self._interpolation = crop_interpolation
         require_all([files.TRIANGLES] if checkpoint else [files.CHECKPOINT, files.TRIANGLES])
         weights = open_checkpoint(Path(checkpoint) if checkpoint else files.CHECKPOINT)
+        self.network = load_backbone(weights, self.device)
         arrays = face_model(weights)
         self.whitening = _whitening(weights, arrays)
-        self.network = load_backbone(weights, self.device)
         uv_file = find(files.UV) or find(files.BFM_UV)
         model = _model(weights, arrays)
         self.head = TddfaHead(SYSTEM, Tddfa(model), _uv(uv_file, len(model.mean))).to(self.device)

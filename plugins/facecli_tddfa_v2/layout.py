@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from facecli.errors import UsageError
 from facecli.io.atomic import atomic_write
 from facecli.io.images import write_image
 from facecli.plugin import FaceView
@@ -43,7 +42,8 @@ class TddfaV2Layout:
         self._model, self._save = model, tuple(save)
         if model.head.model is None and set(save) - {"pose"}:
             wanted = ", ".join(word for word in save if word != "pose")
-            raise UsageError(f"{wanted} of the layout 3ddfa_v2 needs the face model: {model.no_mesh} (pose doesn't)")
+            no_mesh = model.no_mesh
+            raise type(no_mesh)(f"{wanted} of the layout 3ddfa_v2 needs a mesh (pose doesn't): {no_mesh}")
         check(model, [word for word in ("pncc", "uv_tex") if word in save])
 
     def write_photograph(self, root: Path, views: Sequence[FaceView]) -> None:

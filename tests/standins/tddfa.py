@@ -204,18 +204,19 @@ def write_v2(folder: Path, size: str = "full") -> None:
         _write(folder / name, content)
 
 
-def write_3dmm(folder: Path, size: str = "full") -> None:
-    """`3dmm_data/` in the official formats."""
+def write_3dmm(folder: Path, size: str = "full", names: tuple[str, ...] = ()) -> None:
+    """`3dmm_data/` in the official formats, or the files `names` of it."""
     toy, surface = toy_3dmm(size), toy_surface(size)
     mean, std = toy["param_mean"], toy["param_std"]
     if size == "full":  # the official file goes on with 40 texture entries, which nothing uses
         mean, std = np.append(mean, np.zeros(40, np.float32)), np.append(std, np.ones(40, np.float32))
-    for name in ("keypoints_sim", "w_shp_sim", "w_exp_sim", "u_shp", "u_exp"):
-        _write(folder / f"{name}.npy", toy[name])
-    _write(folder / "param_whitening.pkl", {"param_mean": mean, "param_std": std})
-    _write(folder / "tri.mat", {"tri": surface["tri"]})
-    for name, key in (("BFM_UV", "uv"), ("keptInd", "kept"), ("deletedTri", "cut")):
-        _write(folder / f"{name}.npy", surface[key])
+    contents = {f"{name}.npy": toy[name] for name in ("keypoints_sim", "w_shp_sim", "w_exp_sim", "u_shp", "u_exp")}
+    contents |= {"param_whitening.pkl": {"param_mean": mean, "param_std": std}, "tri.mat": {"tri": surface["tri"]}}
+    contents |= {
+        f"{name}.npy": surface[key] for name, key in (("BFM_UV", "uv"), ("keptInd", "kept"), ("deletedTri", "cut"))
+    }
+    for name in names or contents:
+        _write(folder / name, contents[name])
 
 
 def _write(path: Path, content: object) -> None:
