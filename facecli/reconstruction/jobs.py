@@ -142,7 +142,7 @@ class Photograph(_Targeted):
                 else:
                     root = folder.stage(self.work.places).root
                     results = write_layout(frame, layout, root, settings, self.target.stem, self.target.file)
-            folder.finish(result.record for result in results)
+            folder.finish((result.record for result in results), frame.problem)
         except BaseException:
             folder.discard()
             raise
@@ -155,7 +155,7 @@ class Photograph(_Targeted):
         files = self.folder.files
         records = [with_paths(result.record | files, self.folder.final) for result in value]
         meshes = {result.number: result.mesh for result in value}
-        yield self.done(records, picture=frame.image, faces=value, meshes=meshes)
+        yield self.done(records, picture=frame.image, faces=value, meshes=meshes, problem=frame.problem)
 
 
 class StoredFaces(Photograph):

@@ -38,6 +38,7 @@ class Frame:
         path: read by the detecting worker where `image` is None.
         image: RGB uint8 [H, W, 3]; black, and so no texture, where `blank`: codes without their photograph.
         error: why there is nothing (more) to do with it.
+        problem: what is wrong with some of its faces, which are left out.
         skip: it passes through untouched (an end of a video, an input that is already done).
         given: ``"faces"``: its faces and codes are there already, faces are only cropped again; ``"codes"``: there is
             nothing to crop either.
@@ -60,6 +61,7 @@ class Frame:
     image: np.ndarray | None = None
     blank: bool = False
     error: FacecliError | None = None
+    problem: str | None = None
     skip: bool = False
     given: str = ""
     faces: list[Face] = field(default_factory=list)
@@ -222,9 +224,28 @@ class FaceStream:
             frame.image = read_image(frame.path)
         if not frame.given:
             frame.faces = self.faces_of(frame)
-        cut = self.model.crop if self.settings.crop else self.model.whole_picture
-        frame.crops = [cut(frame.image, face) for face in frame.faces]
+        self._cut(frame)
         return frame
+
+    def _cut(self, frame: Frame) -> None:
+        """The crops of its faces. Faces that there is none of (a box without area, or beyond the picture) are left out.
+
+        Raises:
+            ValueError: there is none of any face.
+        """
+        cut = self.model.crop if self.settings.crop else self.model.whole_picture
+        kept, crops, errors = [], [], []
+        for number, face in enumerate(frame.faces):
+            try:
+                crops.append(cut(frame.image, face))
+                kept.append(number)
+            except ValueError as error:
+                errors.append(error)
+        if errors and (frame.given or not kept):
+            raise errors[0]
+        frame.faces, frame.crops = [frame.faces[number] for number in kept], crops
+        if errors:
+            frame.problem = f"{len(errors)} of {len(errors) + len(kept)} faces left out: {errors[0]}"
 
     def faces_of(self, frame: Frame) -> list[Face]:
         """The faces that the settings ask for, told of by a file beside the picture or detected, largest first."""
