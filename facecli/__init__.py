@@ -71,7 +71,8 @@ def landmarks(
     else:
         from facecli.detect.within_boxes import landmarker_within
 
-        made = landmarker_within(detector, landmarker, **options)
+        theirs = {name: options.pop(name) for name in ("confidence", "device") if name in options}
+        made = landmarker_within(detector, landmarker, options, **theirs)
     try:
         return largest_first(made.detect([image])[0])
     finally:

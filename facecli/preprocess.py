@@ -71,8 +71,9 @@ class LandmarkerChoice:
         if self.detector is not None:
             if self.track:
                 raise UsageError("--track goes without --detector: who is followed is not detected again")
-            choice = {"confidence": self.confidence, "device": self.device}
-            return landmarker_within(self.detector, self.name, **choice, **self.options)
+            return landmarker_within(
+                self.detector, self.name, self.options, confidence=self.confidence, device=self.device
+            )
         options = dict(self.options) | {"device": self.device}
         if self.confidence is not None:
             options["confidence"] = self.confidence

@@ -160,7 +160,12 @@ def finds_boxes_alone(name: str) -> bool:
 def takes_detector(landmarker: str) -> bool:
     """Whether the landmarker of this name has an option ``detector``: it begins with boxes and says whose it takes."""
     offering = _offering("landmarkers")
-    return landmarker in offering and "detector" in inspect.signature(_attribute(*offering[landmarker])).parameters
+    if landmarker not in offering:
+        return False
+    try:
+        return "detector" in inspect.signature(_attribute(*offering[landmarker])).parameters
+    except (TypeError, ValueError):  # nothing that tells its arguments
+        return False
 
 
 def _offering(what: str) -> dict[str, tuple[Plugin, str]]:

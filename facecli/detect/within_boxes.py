@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,12 @@ class WithinBoxes:
 
 
 def landmarker_within(
-    detector: str, landmarker: str, *, confidence: float | None = None, device: str = "cpu", **options: Any
+    detector: str,
+    landmarker: str,
+    options: Mapping[str, Any] = MappingProxyType({}),
+    *,
+    confidence: float | None = None,
+    device: str = "cpu",
 ) -> Landmarker:
     """The landmarker called `landmarker` for the faces of the detector called `detector`.
 
@@ -60,8 +66,8 @@ def landmarker_within(
     faces of its own.
 
     Args:
+        options: the landmarker's own, its threshold among them.
         confidence: the detector's threshold; None leaves its own.
-        options: the landmarker's.
 
     Raises:
         UsageError: there is no such detector or landmarker. (And what the registry raises.)
@@ -103,7 +109,7 @@ def face_finder(
     if landmarker is not None and registry.finds_boxes_alone(landmarker):
         _check_detector_for_landmarker(model, own, landmarker, detector)
     if detector is not None and not registry.finds_boxes_alone(name):
-        return landmarker_within(detector, name, confidence=confidence, device=device, **options)
+        return landmarker_within(detector, name, options, confidence=confidence, device=device)
     if detector is not None and detector != name:
         name, options = detector, {}
     if confidence is not None:

@@ -11,7 +11,7 @@ import facecli
 from facecli import registry
 from facecli.benchmark.predict import Portrait, Predictor
 from facecli.codes import load_codes
-from facecli.detect.within_boxes import WithinBoxes, landmarker_within
+from facecli.detect.within_boxes import WithinBoxes, face_finder, landmarker_within
 from facecli.errors import UsageError
 from facecli.io.images import write_image
 from facecli.plugin import Detector, Landmarker, Plugin
@@ -146,6 +146,19 @@ class Beginner(drawn.BlobLandmarker):
     def __init__(self, confidence: float = 0.5, max_faces=None, device: str = "cpu", *, detector: str = "own"):
         super().__init__(confidence)
         self.detector = detector
+
+
+def test_thresholds_of_a_model_stay_its_landmarkers(tiny):
+    """SMIRK asks its landmarker with 0.1, and with more for further faces, which a detector vouches for."""
+    own = ("tiny", "blobs", {"confidence": 0.2, "further_confidence": 0.5})
+    both = face_finder(*own, detector="reds", confidence=0.7)
+    assert (both._detector.confidence, both._landmarker.confidence) == (0.7, 0.2)
+    both = face_finder(*own, detector="reds")
+    assert (both._detector.confidence, both._landmarker.confidence) == (0.1, 0.2)
+    assert face_finder(*own, confidence=0.7).confidence == 0.7
+    boxes = ("boxed", "reds", {"confidence": 0.3})
+    assert face_finder(*boxes).confidence == 0.3 and face_finder(*boxes, detector="reds").confidence == 0.3
+    assert face_finder(*boxes, landmarker="reds").confidence == 0.1
 
 
 def test_a_landmarker_that_begins_with_boxes_is_told_whose(tiny, monkeypatch):
