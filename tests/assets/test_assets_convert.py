@@ -228,3 +228,44 @@ def test_emoca_without_networks_is_one_line(known, tmp_path):
     with pytest.raises(InputError, match=r"a\.ckpt: "):
         convert.convert(EMOCA_V1)
     assert {path.name for path in places.data_folder().iterdir()} == {"EMOCA"}
+
+
+# --- made of several files -------------------------------------------------------------------------------------------
+
+LEFT, RIGHT = Asset("left", "left.txt", license="MIT", url="https://example.org/left.txt"), Asset("right", "right.txt")
+BOTH = Asset("both", "both.txt", make="test_assets_convert:join", parts=(LEFT, RIGHT))
+
+
+def join(parts, target):
+    """A maker of the tests' own."""
+    target.write_text(" ".join(parts[name].read_text() for name in ("left", "right")))
+
+
+def test_a_file_is_made_of_its_parts(known, tmp_path):
+    known(BOTH)
+    left, right = put(tmp_path, "1", "left.txt"), put(places.data_folder(), "2", "right.txt")
+    assert convert.make(BOTH, [left]).read_text() == "1 2"
+    assert store.require(BOTH) == places.data_folder() / "both.txt" and left.exists() and right.exists()
+    put(tmp_path / "new", "3", "right.txt")  # what is named counts more than what lies about
+    made = CliRunner().invoke(app, ["convert", "both", str(left), str(tmp_path / "new"), "--to", str(tmp_path / "out")])
+    assert made.exit_code == 0 and (tmp_path / "out/both.txt").read_text() == "1 3"
+
+
+def test_parts_that_are_missing_or_none_are_told(known, tmp_path):
+    known(BOTH)
+    with pytest.raises(
+        MissingAssetError, match=r"can't be made without right\.txt .*; left\.txt \(`facecli assets get left`\)"
+    ):
+        convert.make(BOTH)
+    with pytest.raises(InputError, match="is no part of both"):
+        convert.make(BOTH, [put(tmp_path, "1", "middle.txt")])
+    with pytest.raises(InputError, match="no such file"):
+        convert.make(BOTH, [tmp_path / "left.txt"])
+    with pytest.raises(InputError, match=r"is empty"):
+        convert.make(BOTH, [put(tmp_path, "", "left.txt"), put(tmp_path, "2", "right.txt")])
+    with pytest.raises(UsageError, match="isn't made of other files"):
+        convert.make(NUMBERS, [tmp_path])
+    with pytest.raises(ValueError, match="belong together"):
+        Asset("x", "x", make="a:b")
+    assert "assets convert both" in store.how_to_get(BOTH)
+    assert not places.data_folder().exists() or not list(places.data_folder().iterdir())
