@@ -215,7 +215,7 @@ class Reconstruction:
     face. The *photograph* has OpenCV pixels: x right, y down, integer coordinates at pixel centres.
 
     Args:
-        vertices: [B, V, 3] in the head frame; `head_pose` is not in it.
+        vertices: [B, V, 3] in the head frame; `head_pose` is not in it. V is 0 of a model that has `no_mesh`.
         triangles: [F, 3] int64, counter-clockwise from outside.
         projected: [B, V, 3] the vertices in the photograph: x, y in pixels, and depth growing *away* from the camera
             (in units of the model, any offset), ready for the rasterizer.
@@ -364,6 +364,10 @@ class Reconstructor(Protocol):
     #     Of one person's faces the one closest to rest, `carry`'s neutral.
     # rig() -> Rig | None
     #     Blend shapes for exports: see :class:`Rig`.
+    # no_mesh: FacecliError | None
+    #     Why the model, as it was made, gives head poses without meshes (`vertices` are [B, 0, 3]): a file is missing
+    #     (MissingAssetError, which users are told of once), or users want it so (UsageError). What needs a mesh is then
+    #     not written; who asks for it by name gets this error. Overlays show the heads' axes.
 
     def crop(self, image: np.ndarray, face: Face) -> Crop:
         """The model's crop recipe. `image`: the photograph, RGB uint8 [H, W, 3]."""

@@ -109,9 +109,10 @@ class TddfaHead(nn.Module):
             return Reconstruction(empty, triangles, empty, head_pose=pose, camera=camera)
         surface = self.model(codes["identity"], codes["expression"])
         image = to_photo(to_crop(posed(surface, codes["camera"]), self.system.convention), codes["warp"], _PLAIN)
-        # Depth in millimetres, away from the camera.
-        away = -image[..., 2:] / camera["pixels_per_mm"][:, None, None]
         vertices = surface * MM
+        # The camera's own z is another scale's where it is no rotation; depth is the pose's, away from the camera.
+        towards = torch.nn.functional.normalize(pose[:, 2, :3], dim=1)
+        away = -vertices @ towards[..., None]
         index = self.model.landmarks
         return Reconstruction(
             vertices=vertices,

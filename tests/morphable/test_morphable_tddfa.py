@@ -140,7 +140,7 @@ def test_a_reconstruction_keeps_the_contract(small_head, small_codes):
     image = small_head.image_points(small_codes)
     torch.testing.assert_close(found.projected[..., :2], image[..., :2])
     # Depth grows away from the camera; vertices are millimetres without a pose.
-    assert (np.corrcoef(found.projected[0, :, 2], image[0, :, 2])[0, 1]) < -0.999
+    assert np.corrcoef(found.projected[0, :, 2], image[0, :, 2])[0, 1] < -0.98
     torch.testing.assert_close(found.landmarks["ibug68"], found.projected[:, small_head.model.landmarks, :2])
     torch.testing.assert_close(found.landmarks_3d["ibug68"], found.vertices[:, small_head.model.landmarks])
     assert 150 < float((found.vertices.amax(1) - found.vertices.amin(1))[:, 1].mean()) < 260
