@@ -19,6 +19,8 @@ TEMPLATE = (
 )
 """The five points of `similarity_Lm3D_all.mat` (MIT), y up: eyes, nose tip, corners of the mouth, image-left first."""
 
+_SMALLEST = 1e-3
+"""Pixels of the photograph in a unit of the template."""
 _LARGEST = 1 << 20
 """Pixels of a scaled side. A picture this many times as wide as a face in it is no picture of it."""
 _RESIZED_WHOLE = 1 << 23
@@ -84,7 +86,7 @@ def align(five: np.ndarray, photo_size: tuple[int, int]) -> Alignment:
         raise ValueError("five points with x and y are needed")
     x, y = five[:, 0], height - 1 - five[:, 1]
     shift, size = _weak_perspective(np.stack([x, y], 1).astype(np.float64))
-    if not size > 1e-3:
+    if not size > _SMALLEST:
         raise ValueError("the five points of the face don't span one")
     scale = RESCALE / size
     w, h = int(width * scale), int(height * scale)
@@ -95,6 +97,11 @@ def align(five: np.ndarray, photo_size: tuple[int, int]) -> Alignment:
     left = int(w / 2 - SIZE / 2 + (tx - width / 2) * scale)
     up = int(h / 2 - SIZE / 2 + (height / 2 - ty) * scale)
     return Alignment((width, height), scale, (tx, ty), (w, h), (left, up))
+
+
+def spans_face(five: np.ndarray) -> bool:
+    """Whether :func:`align` takes the points [5, 2] for a face's."""
+    return _weak_perspective(np.asarray(five, np.float64) * [1, -1])[1] > _SMALLEST
 
 
 def _weak_perspective(points: np.ndarray) -> tuple[tuple[float, float], float]:

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from facecli.detect.face import Face, box_of_points
+from facecli.detect.landmarks import convert
 from facecli.errors import InputError
+from facecli_deep3d.align import spans_face
 
 FOLDER = "detections"
 _SETS = {10: "five", 136: "ibug68"}
@@ -44,4 +46,7 @@ def read_points(path: str | Path) -> tuple[np.ndarray, str]:
         raise InputError(path, f"holds {len(numbers)} numbers", _EXPECTED)
     if not np.isfinite(numbers).all():
         raise InputError(path, "holds numbers that are not finite", _EXPECTED)
-    return numbers.reshape(-1, 2), _SETS[len(numbers)]
+    points, point_set = numbers.reshape(-1, 2), _SETS[len(numbers)]
+    if not spans_face(convert(points, point_set, "five")):
+        raise InputError(path, "holds points that don't span a face", _EXPECTED)
+    return points, point_set

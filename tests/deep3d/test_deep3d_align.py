@@ -120,7 +120,7 @@ def test_points_from_files_beside_photographs(tmp_path, golden):
         (found,) = faces_beside(tmp_path / f"{name}.PNG")
         assert found.point_set == point_set and np.array_equal(found.points, wanted)
     assert faces_beside(tmp_path / "other.png") is None
-    for text in ("an astronaut", "1 2 3", "", "nan " * 10, "\udcff"):
+    for text in ("an astronaut", "1 2 3", "", "nan " * 10, "5 5\n" * 5, "\udcff"):
         (tmp_path / "detections/bad.txt").write_text(text, "utf-8", "surrogateescape")
         with pytest.raises(InputError, match=r"bad\.txt: .*five lines"):
             faces_beside(tmp_path / "bad.png")
