@@ -17,6 +17,7 @@ plugin = Plugin(
         "geometry": Option(
             "meshes; no: head poses alone; auto: as far as the face model is there", choices=("auto", "yes", "no")
         ),
+        "renderer": Option("which of 3DDFA_V2's two draws lit faces", choices=("sim3dr", "quick")),
         "checkpoint": Option("path of other weights, in the official files' format"),
         "whitening": Option("path of another whitening, for weights of your own"),
     },

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 
@@ -12,7 +13,7 @@ from facecli.io.atomic import atomic_write
 from facecli.io.images import write_image
 from facecli.plugin import FaceView
 from facecli.render.tddfa_pictures import nearest_colors
-from facecli_tddfa_v2.pictures import DrawnFace, check
+from facecli_tddfa_v2.pictures import OPACITY, DrawnFace, check
 from facecli_tddfa_v2.reconstructor import TddfaV2Reconstructor
 
 PICTURES = {
@@ -82,7 +83,7 @@ class TddfaV2Layout:
         return [DrawnFace(self._model, view.codes) for view in views]
 
     @staticmethod
-    def _picture(word: str, photo: np.ndarray, faces: Sequence[DrawnFace], opacity: float = 0.6) -> np.ndarray:
+    def _picture(word: str, photo: np.ndarray, faces: Sequence[DrawnFace], opacity: float = OPACITY) -> np.ndarray:
         if word == "3d":
             return overlay_of_all(photo, faces, opacity)
         picture = photo
@@ -93,8 +94,6 @@ class TddfaV2Layout:
 
 def overlay_of_all(photo: np.ndarray, faces: Sequence[DrawnFace], opacity: float) -> np.ndarray:
     """All lit faces, one after the other, over the photograph."""
-    import cv2
-
     solid = photo
     for face in faces:
         solid = face.solid(solid)

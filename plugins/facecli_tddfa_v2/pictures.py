@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 from facecli.codes import Codes
@@ -18,6 +19,9 @@ from facecli.render.pictures import draw_pose_axes
 if TYPE_CHECKING:
     from facecli_tddfa_v2.reconstructor import TddfaV2Reconstructor
 
+RENDERERS = {"sim3dr": sim3dr.paint_lit, "quick": sim3dr.paint_quick}
+"""Option `renderer` -> what paints a lit face."""
+OPACITY = 0.6
 HEAD_MM = 70.0
 """Length of the axes, and half the side of the box's rear, where no landmarks tell the head's size."""
 
@@ -80,7 +84,7 @@ class DrawnFace:
         if name == "dense":
             return pictures.draw_points(picture, self.vertices[::6], radius=0)
         if name == "shape":
-            return sim3dr.draw_overlay(self.vertices, self.triangles, picture)
+            return cv2.addWeighted(picture, 1 - OPACITY, self.solid(picture), OPACITY, 0)
         if name == "nearness":
             return pictures.draw_nearness(self.vertices, self.triangles, picture)
         if name == "pncc":
@@ -95,7 +99,7 @@ class DrawnFace:
 
     def solid(self, picture: np.ndarray) -> np.ndarray:
         """`picture` with the lit face on it, opaque."""
-        return sim3dr.paint_lit(self.vertices, self.triangles, picture)
+        return self._model.paint(self.vertices, self.triangles, picture)
 
     def uv_tex(self, picture: np.ndarray) -> np.ndarray:
         """[256, 256, 3] the colours of `picture` in the UV layout."""

@@ -30,7 +30,7 @@ from facecli.morphable.tddfa_head import System, TddfaHead, code_unit, cropped, 
 from facecli.plugin import Crop, Reconstruction, Rig
 from facecli_tddfa_v2 import files
 from facecli_tddfa_v2.network import CODES
-from facecli_tddfa_v2.pictures import draw
+from facecli_tddfa_v2.pictures import RENDERERS, draw
 from facecli_tddfa_v2.weights import load_network
 
 SYSTEM = System("3ddfa_v2", TDDFA_V2, tddfa_v2_angles)
@@ -43,6 +43,7 @@ class TddfaV2Reconstructor:
     Args:
         network: a key of :data:`facecli_tddfa_v2.files.NETWORKS`; "auto": the first whose file is there.
         geometry: "no": head poses alone; "auto": also where the face model's file is missing, with a line that says so.
+        renderer: a key of :data:`facecli_tddfa_v2.pictures.RENDERERS`.
         checkpoint: other weights, in the official files' format.
         whitening: another whitening, for weights of your own.
 
@@ -67,6 +68,7 @@ class TddfaV2Reconstructor:
         *,
         network: str = "auto",
         geometry: str = "auto",
+        renderer: str = "sim3dr",
         checkpoint: str = "",
         whitening: str = "",
     ):
@@ -74,6 +76,9 @@ class TddfaV2Reconstructor:
             raise UsageError(f"network is auto, {', '.join(files.NETWORKS)}, not {network!r}")
         if geometry not in GEOMETRY:
             raise UsageError(f"geometry is {', '.join(GEOMETRY)}, not {geometry!r}")
+        if renderer not in RENDERERS:
+            raise UsageError(f"renderer is {', '.join(RENDERERS)}, not {renderer!r}")
+        self.paint = RENDERERS[renderer]
         self.device = torch.device(device)
         weights = Path(checkpoint) if checkpoint else _weights(network)
         self.no_mesh = _no_mesh(geometry)

@@ -125,6 +125,10 @@ def v2() -> dict[str, np.ndarray]:
 def test_v2_s_pictures(v2):
     mesh, black = (v2["vertices"], v2["triangles"]), np.zeros_like(v2["image"])
     assert off(sim3dr.draw_overlay(*mesh, v2["image"])[::4], v2["render"]) <= 0.005
+    quick = cv2.addWeighted(v2["image"], 0.4, sim3dr.paint_quick(*mesh, v2["image"]), 0.6, 0)
+    assert off(quick[::8], v2["render_ctypes"]) <= 0.005
+    behind = (v2["vertices"] - (0, 0, 1e4), v2["triangles"])
+    np.testing.assert_array_equal(sim3dr.paint_quick(*behind, v2["image"]), v2["image"])
     depth = pictures.draw_nearness(*mesh, black)
     assert off(depth[::4, :, 0], v2["depth"]) <= 0.005
     assert (depth[..., 0] == depth[..., 2]).all()
