@@ -133,7 +133,8 @@ class Landmarker(Protocol):
     """Finds faces (and their landmarks) in pictures.
 
     Constructed as ``Landmarker(confidence=0.5, max_faces=None, device="cpu", **own_options)`` once a process and kept;
-    `max_faces` is only a hint. It is used by one thread at a time.
+    `max_faces` is only a hint. It is used by one thread at a time. One that takes an option `detector` is handed the
+    name that users give with ``--detector``, instead of being asked within the boxes.
     """
 
     point_set: str
