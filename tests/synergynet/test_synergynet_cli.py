@@ -228,3 +228,25 @@ def test_codes_of_another_basis_are_refused(cli, official, loaded, photo, tmp_pa
     words = ("-O", f"whitening={official / WHITENING_V2}")
     ran = cli("reconstruct", "out/two/face0/codes.npz", "-m", "3ddfa_v2", "-o", "x", *words)
     assert ran.code != 0 and len(ran.errors) == 1 and "famil" in ran.errors[0]
+
+
+def test_real_faces_of_the_published_maps(cli, official, photo, tmp_path):
+    """uv_texture_realFaces.py: pictures that are the crop already, and maps by another name."""
+    (tmp_path / "real").mkdir()
+    shutil.copy(photo, tmp_path / "real/image00001_real_A.png")
+    maps = _maps(tmp_path)
+    (maps / "two_fake_B.png").rename(maps / "image00001_fake_B.png")
+    words = ("--no-crop", "--layout", "synergynet", "--save", "obj,textured", "-O", f"uv_map={maps}")
+    ran = run(cli, tmp_path / "real", *words)
+    assert ran.code == 0, ran.err
+    assert (tmp_path / "out/obj/image00001_real_A.obj").read_text().split("\n")[0].endswith(" 10.0 60.0 250.0")
+
+
+def test_expressions_within_the_family_and_no_further(cli, official, loaded, photo, tmp_path):
+    words = ("--model", "synergynet", "--detector", "reds", "--save", "codes")
+    ran = cli("transfer", "expression", photo, "-t", photo, "-o", "moved", *words, "--faces", "largest")
+    assert ran.code == 0, ran.err
+    made = load_codes(next((tmp_path / "moved").rglob("codes.npz"))).codes
+    assert made.family == "3ddfa" and made["expression"].shape == (1, 10)
+    ran = cli("transfer", "expression", photo, "-t", photo, "-o", "no", *words, "--target-model", "3ddfa_v2")
+    assert ran.code == 2 and "different families, 3ddfa and 3ddfa_v2" in ran.errors[0]
