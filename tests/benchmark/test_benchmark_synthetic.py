@@ -143,6 +143,18 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("synthetic")
 
 
+@pytest.fixture
+def scored(cli, folder):
+    """`folder`, where the command has run, whichever test comes first."""
+    if not (folder / "summary.txt").exists():
+        assert cli(*ARGUMENTS, "-o", folder, "--quiet").code == 0
+    return folder
+
+
+one_worker = pytest.mark.xdist_group("synthetic")
+
+
+@one_worker
 def test_the_command_scores_mediapipe_beside_the_average_head(cli, folder):
     ran = cli(*ARGUMENTS, "-o", folder, "--json", "--save-pictures")
     assert ran.code == 0, ran.err
@@ -166,27 +178,29 @@ def test_the_command_scores_mediapipe_beside_the_average_head(cli, folder):
     assert (labels["vertices"] == drawn.vertices).all() and labels["visible"].any()
 
 
-def test_a_second_run_scores_nothing_again_and_says_the_same(cli, folder, monkeypatch):
-    first = (folder / "summary.txt").read_text()
+@one_worker
+def test_a_second_run_scores_nothing_again_and_says_the_same(cli, scored, monkeypatch):
+    first = (scored / "summary.txt").read_text()
 
     def never(*_):
         raise AssertionError("it was scored already")
 
     monkeypatch.setattr(running, "score", never)
     monkeypatch.setattr(running, "Predictor", never)
-    ran = cli(*ARGUMENTS, "-o", folder)
-    assert ran.code == 0 and (folder / "summary.txt").read_text() == first
+    ran = cli(*ARGUMENTS, "-o", scored)
+    assert ran.code == 0 and (scored / "summary.txt").read_text() == first
     assert "all 2 heads are scored already" in ran.err
     assert "mean head" in ran.out and "yaw 0-30°" in ran.out
 
 
-def test_more_heads_of_the_same_seed_only_add_theirs_and_damage_is_mended(cli, folder, monkeypatch):
+@one_worker
+def test_more_heads_of_the_same_seed_only_add_theirs_and_damage_is_mended(cli, scored, monkeypatch):
     seen, draw = [], running.draw
     monkeypatch.setattr(running, "draw", lambda heads, index: seen.append(index) or draw(heads, index))
-    broken = next(folder.glob(".heads/mediapipe/*/head_5_00001.npz"))
+    broken = next(scored.glob(".heads/mediapipe/*/head_5_00001.npz"))
     broken.write_bytes(b"half")
     wanted = [word if word != 2 else 3 for word in ARGUMENTS]
-    ran = cli(*wanted, "-o", folder, "--quiet", "--json")
+    ran = cli(*wanted, "-o", scored, "--quiet", "--json")
     assert ran.code == 0 and sorted(seen) == [1, 2]
     assert json.loads(ran.out.splitlines()[0])["images"] == 3
 
