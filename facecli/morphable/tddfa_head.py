@@ -240,6 +240,25 @@ def code_unit(name: str, value: torch.Tensor) -> float | None:
     return 0.02 * float(value.view(3, 4)[:2, :3].norm(dim=1).mean()) if name == "camera" else None
 
 
+class TddfaCodes:
+    """What reconstructors of both systems say of their codes: a mixin of those that have a `head`."""
+
+    head: TddfaHead
+    code_unit = staticmethod(code_unit)
+
+    def rig(self) -> Rig | None:
+        """The ten expressions."""
+        return self.head.rig()
+
+    def steady(self, codes: Codes) -> Codes:
+        """The camera in terms of the photograph."""
+        return self.head.steady(codes)
+
+    def unsteady(self, codes: Codes) -> Codes:
+        """The way back."""
+        return self.head.unsteady(codes)
+
+
 def steady_camera(camera: torch.Tensor, warp: torch.Tensor, convention: Convention) -> torch.Tensor:
     """Cameras [B, 12] in terms of the photograph: the last column is where the origin lies, in its pixels (y down), the
     others say how far from it a point :data:`REACH` along an axis lies (y up)."""

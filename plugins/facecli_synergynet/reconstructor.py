@@ -26,9 +26,9 @@ from facecli.morphable.tddfa_files import (
     read_whitening,
     whitening_of,
 )
-from facecli.morphable.tddfa_head import System, TddfaHead, code_unit, cropped, network_input
+from facecli.morphable.tddfa_head import System, TddfaCodes, TddfaHead, cropped, network_input
 from facecli.nn.checkpoints import Checkpoint
-from facecli.plugin import Crop, Reconstruction, Rig
+from facecli.plugin import Crop, Reconstruction
 from facecli_synergynet import files
 from facecli_synergynet.pictures import draw
 from facecli_synergynet.uv_maps import UvMaps
@@ -37,7 +37,7 @@ from facecli_synergynet.weights import face_model, load_backbone, open_checkpoin
 SYSTEM = System("3ddfa", SYNERGYNET, synergynet_angles)
 
 
-class SynergyNetReconstructor:
+class SynergyNetReconstructor(TddfaCodes):
     """SynergyNet's backbone, and the face model that its checkpoint holds.
 
     Args:
@@ -127,20 +127,6 @@ class SynergyNetReconstructor:
     ) -> dict[str, list[np.ndarray]]:
         """Pictures by the names in the description, see :mod:`facecli_synergynet.pictures`."""
         return draw(self, names, crops, codes, photos)
-
-    def rig(self) -> Rig | None:
-        """The ten expressions."""
-        return self.head.rig()
-
-    def steady(self, codes: Codes) -> Codes:
-        """The camera in terms of the photograph."""
-        return self.head.steady(codes)
-
-    def unsteady(self, codes: Codes) -> Codes:
-        """The way back."""
-        return self.head.unsteady(codes)
-
-    code_unit = staticmethod(code_unit)
 
 
 def visible_part(head: TddfaHead) -> tuple[np.ndarray, np.ndarray]:

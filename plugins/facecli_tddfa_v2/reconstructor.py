@@ -26,8 +26,8 @@ from facecli.morphable.tddfa_files import (
     read_ncc_code,
     read_whitening,
 )
-from facecli.morphable.tddfa_head import System, TddfaHead, code_unit, cropped, network_input
-from facecli.plugin import Crop, Reconstruction, Rig
+from facecli.morphable.tddfa_head import System, TddfaCodes, TddfaHead, cropped, network_input
+from facecli.plugin import Crop, Reconstruction
 from facecli_tddfa_v2 import files
 from facecli_tddfa_v2.network import CODES
 from facecli_tddfa_v2.pictures import RENDERERS, draw
@@ -37,7 +37,7 @@ SYSTEM = System("3ddfa_v2", TDDFA_V2, tddfa_v2_angles)
 GEOMETRY = ("auto", "yes", "no")
 
 
-class TddfaV2Reconstructor:
+class TddfaV2Reconstructor(TddfaCodes):
     """3DDFA_V2's network and its face model.
 
     Args:
@@ -138,20 +138,6 @@ class TddfaV2Reconstructor:
         """Pictures by the names in the description, see :mod:`facecli_tddfa_v2.pictures`."""
         return draw(self, names, crops, codes, photos)
 
-    def rig(self) -> Rig | None:
-        """The ten expressions."""
-        return self.head.rig()
-
-    def steady(self, codes: Codes) -> Codes:
-        """The camera in terms of the photograph."""
-        return self.head.steady(codes)
-
-    def unsteady(self, codes: Codes) -> Codes:
-        """The way back."""
-        return self.head.unsteady(codes)
-
-    code_unit = staticmethod(code_unit)
-
 
 def _weights(network: str) -> Asset:
     if network != "auto":
@@ -160,10 +146,8 @@ def _weights(network: str) -> Asset:
 
 
 def _check_whitening(network: torch.nn.Module, whitening: Whitening, name: str) -> None:
-    with torch.inference_mode():
-        count = network(next(network.parameters()).new_zeros(1, 3, roi.SIZE, roi.SIZE)).shape[1]
-    if count > len(whitening.mean):
-        problem = f"has {len(whitening.mean)} numbers, and the network gives {count}"
+    if network.numbers > len(whitening.mean):
+        problem = f"has {len(whitening.mean)} numbers, and the network gives {network.numbers}"
         raise InputError(name, problem, "give the network's own: --option whitening=FILE")
 
 
