@@ -208,6 +208,25 @@ class Detail:
         return replace(self, displacement=self.displacement[index], normals=self.normals[index], vertices=vertices)
 
 
+@dataclass(frozen=True)
+class Joint:
+    """A part of the head that turns as a whole: an eye, the lower jaw. A node of its own in animated exports.
+
+    Args:
+        vertices: [N] int64, the vertices that are this part's alone and turn rigidly with it; may be empty.
+        pivot: [B, 3] what it turns about, in the frame and unit of the vertices.
+        rotation: [B, 3, 3] rest -> now. `Reconstruction.vertices` have it applied already.
+    """
+
+    vertices: torch.Tensor
+    pivot: torch.Tensor
+    rotation: torch.Tensor
+
+    def select(self, index: slice) -> Joint:
+        """The faces `index`, still batched."""
+        return replace(self, pivot=self.pivot[index], rotation=self.rotation[index])
+
+
 @dataclass
 class Reconstruction:
     """Decoded faces, batch first. All tensors float32 on the model's device unless said otherwise.
@@ -234,6 +253,8 @@ class Reconstruction:
         landmarks_3d: point-set name -> [B, K, 3] points of the mesh in the frame and unit of `vertices`, at the same
             place of the surface whatever the pose (no contour that slides along the outline). Benchmarks need ibug68
             or a set that can be turned into it.
+        joints: name (``eye_left``, ``eye_right``, ``jaw``; the subject's sides) -> :class:`Joint`, where the model has
+            parts that turn.
         extras: a model's further results by name, [B, ...] each. ``ibug68_fixed`` [B, 68, 2]: `landmarks_3d`'s ibug68
             in pixels of the photograph, where `landmarks`' have a sliding contour.
     """
@@ -252,6 +273,7 @@ class Reconstruction:
     vertex_colors: torch.Tensor | None = None
     metres_per_unit: float = 0.001
     detail: Detail | None = None
+    joints: dict[str, Joint] = field(default_factory=dict)
     extras: dict[str, torch.Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -274,6 +296,7 @@ class Reconstruction:
             texture=None if self.texture is None else self.texture[index],
             vertex_colors=None if self.vertex_colors is None else self.vertex_colors[index],
             detail=None if self.detail is None else self.detail.select(index),
+            joints={name: joint.select(index) for name, joint in self.joints.items()},
             extras={name: value[index] for name, value in self.extras.items()},
         )
 
@@ -363,6 +386,9 @@ class Reconstructor(Protocol):
     #     `neutral` is None, nobody has seen the target at rest: the model guesses.
     # resting(codes) -> int
     #     Of one person's faces the one closest to rest, `carry`'s neutral.
+    # arkit(codes) -> Tensor
+    #     Weights [B, 52] of Apple's ARKit blend shapes, 0..1, in the order of :data:`facecli.export.arkit.NAMES`, where
+    #     the codes hold them. Of other models facecli solves them from how the face's points moved.
     # rig() -> Rig | None
     #     Blend shapes for exports: see :class:`Rig`.
     # no_mesh: FacecliError | None
