@@ -84,6 +84,8 @@ class Plugin:
         homepage: where the original lives.
         family: models of one family mean the same by the same code name (``"flame"``, ``"basel"``, …), so their
             codes can be mixed.
+        expression_topology: of models that have an `expression_basis`, the mesh on which it is one (``"bfm53215"``):
+            expressions go from one family to another where this is the same, as far as the bases agree.
         reconstructor: ``"module:attribute"`` of a :class:`Reconstructor`, or None.
         options: what users may set of the reconstructor, by name.
         benchmark_options: values of these for benchmarks of shape and landmarks, unless users say otherwise: without
@@ -104,6 +106,7 @@ class Plugin:
     citation: str = ""
     homepage: str = ""
     family: str = ""
+    expression_topology: str = ""
     reconstructor: str | None = None
     options: Mapping[str, Option] = field(default_factory=dict)
     benchmark_options: Mapping[str, Any] = field(default_factory=dict)
@@ -337,6 +340,32 @@ class Rig:
     shapes: np.ndarray
 
 
+@dataclass(frozen=True)
+class ExpressionBasis:
+    """The code ``expression`` as linear offsets on a mesh that models of several families have in common.
+
+    What is in the head frame (x right, y up, z to the viewer) is comparable with any other model's basis on the same
+    `topology`, of whichever unit and number of coefficients.
+
+    Args:
+        topology: name of that mesh: ``"bfm53215"``, the Basel Face Model's without the insides of mouth and nose.
+        vertices: [N] which of its vertices these are, each at most once.
+        mean: [N, 3] the mean face at expression zero.
+        directions: [E, N, 3] offsets of each coefficient at 1.
+        usual: [E] the coefficients' mean on photographs.
+        spread: [E] their standard deviation there, so that directions count by how far faces go along them.
+        metres_per_unit: of `mean` and `directions`.
+    """
+
+    topology: str
+    vertices: np.ndarray
+    mean: np.ndarray
+    directions: np.ndarray
+    usual: np.ndarray
+    spread: np.ndarray
+    metres_per_unit: float = 0.001
+
+
 @runtime_checkable
 class Reconstructor(Protocol):
     """Turns face crops into codes and codes into meshes.
@@ -389,6 +418,10 @@ class Reconstructor(Protocol):
     # arkit(codes) -> Tensor
     #     Weights [B, 52] of Apple's ARKit blend shapes, 0..1, in the order of :data:`facecli.export.arkit.NAMES`, where
     #     the codes hold them. Of other models facecli solves them from how the face's points moved.
+    # expression_basis() -> ExpressionBasis
+    #     What makes the expressions of models of other families the model's own, and its own theirs, in transfers: its
+    #     description names the `expression_topology`. Not needed within a family. Raises MissingAssetError where the
+    #     file that says which vertices these are isn't there, UsageError where they are none of the topology.
     # rig() -> Rig | None
     #     Blend shapes for exports: see :class:`Rig`.
     # no_mesh: FacecliError | None

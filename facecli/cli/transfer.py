@@ -69,7 +69,10 @@ def expression(
     ] = None,
     target_model: Annotated[
         str | None,
-        typer.Option(help="Of the targets: another model of the same family. (default: the source's)"),
+        typer.Option(
+            help="Of the targets: another model of the same family, or one whose expressions are on the same mesh "
+            "(deep3d, synergynet, 3ddfa_v2) and agree. (default: the source's)"
+        ),
     ] = None,
     option: Annotated[
         list[str] | None,
@@ -182,7 +185,7 @@ def expression(
         events = transfer_files(found, targets, output, settings, choice, overwrite=overwrite)
     tally = Tally(json=json)
     with Progress("pairs", total, quiet) as progress:
-        _run(events, tally, progress)
+        _run(events, tally, progress, quiet)
     if not quiet:
         console.say(tally.summary(output).replace("input", "pair", 1) if not teaser else f"teaser in {output}")
     if tally.failed:
@@ -201,7 +204,7 @@ def _listed(sources: list[str], targets: list[str], recursive: bool, output: Pat
     return found, cast, len(found) * len(cast)
 
 
-def _run(events, tally: Tally, progress: Progress) -> None:
+def _run(events, tally: Tally, progress: Progress, quiet: bool) -> None:
     from facecli.reconstruction.events import FrameDone, InputDone
     from facecli.reenactment.run import Remark
 
@@ -211,7 +214,10 @@ def _run(events, tally: Tally, progress: Progress) -> None:
                 progress.frame_done(event.name, event.frame, event.of, event.stage)
                 continue
             if isinstance(event, Remark):
-                console.warn(f"{event.name}: {event.text}")
+                if event.warns:
+                    console.warn(f"{event.name}: {event.text}")
+                elif not quiet:
+                    console.say(f"{event.name}: {event.text}")
                 continue
             if isinstance(event, InputDone):
                 tally.input_done(event)

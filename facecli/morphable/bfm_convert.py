@@ -33,6 +33,11 @@ _WHAT = {
     files.FRONT_VERTICES: "Deep3D's BFM_front_idx.mat",
     files.FRONT_INFO: "Deep3D's facemodel_info.mat",
 }
+_VERTICES = {
+    files.EXPRESSION_VERTICES: ("trimIndex", EXPRESSION_VERTICES, HEAD_VERTICES),
+    files.FRONT_VERTICES: ("idx", VERTICES, EXPRESSION_VERTICES),
+}
+"""Of the files of vertices: the array, how many, among how many."""
 
 
 def make_bfm_front(parts: Mapping[str, Path], target: str | Path) -> None:
@@ -83,12 +88,6 @@ def read_sources(parts: Mapping[str, Path], further: Sequence[str] = ()) -> Sour
         InputError: one of them is damaged or something else.
     """
 
-    def indices(asset: Asset, key: str, count: int, among: int) -> np.ndarray:
-        path = parts[asset.name]
-        found = zero_based(path, key, read_mat(path, (key,), _WHAT[asset], _AGAIN)[key], among, _AGAIN).ravel()
-        _check_count(path, key, found, count)
-        return found
-
     path = parts[files.BFM09.name]
     head = read_mat(path, (*_HEAD_KEYS, *further), _WHAT[files.BFM09], _AGAIN)
     _check_head(path, head)
@@ -96,8 +95,8 @@ def read_sources(parts: Mapping[str, Path], further: Sequence[str] = ()) -> Sour
         head,
         read_expressions(parts[files.EXPRESSIONS.name], EXPRESSION_VERTICES),
         read_spread(parts[files.EXPRESSION_SPREAD.name]),
-        indices(files.EXPRESSION_VERTICES, "trimIndex", EXPRESSION_VERTICES, HEAD_VERTICES),
-        indices(files.FRONT_VERTICES, "idx", VERTICES, EXPRESSION_VERTICES),
+        read_vertices(files.EXPRESSION_VERTICES, parts[files.EXPRESSION_VERTICES.name]),
+        read_vertices(files.FRONT_VERTICES, parts[files.FRONT_VERTICES.name]),
     )
 
 
@@ -118,6 +117,19 @@ def bfm_front(sources: Sources, info: Mapping[str, np.ndarray]) -> dict[str, np.
         **{key: info[key] for key in _INFO_KEYS},
     }
     return {key: made[key] for key in KEYS}
+
+
+def read_vertices(asset: Asset, path: str | Path) -> np.ndarray:
+    """``BFM_exp_idx.mat``: [53215] int64, the head's vertex of each vertex with expressions; or ``BFM_front_idx.mat``:
+    [35709], which of these the face's are.
+
+    Raises:
+        InputError: it is damaged or something else.
+    """
+    key, count, among = _VERTICES[asset]
+    found = zero_based(path, key, read_mat(path, (key,), _WHAT[asset], _AGAIN)[key], among, _AGAIN).ravel()
+    _check_count(path, key, found, count)
+    return found
 
 
 def read_expressions(path: str | Path, vertices: int) -> np.ndarray:

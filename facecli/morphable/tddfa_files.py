@@ -24,6 +24,8 @@ MOST_IDENTITIES, MOST_EXPRESSIONS = 100, 29
 LANDMARKS = 68
 BFM_VERTICES = 53215
 """Of the mesh of SynergyNet and 3DDFA, in which 3DDFA_V2's 38365 vertices are found by ``indices.npy``."""
+TOPOLOGY = f"bfm{BFM_VERTICES}"
+"""Its name among :class:`facecli.plugin.ExpressionBasis`; Deep3D's expressions are on it, too."""
 
 _MEND = "get it again, see `facecli assets list`"
 

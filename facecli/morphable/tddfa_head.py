@@ -31,9 +31,10 @@ from facecli.morphable.tddfa_files import (
     IDENTITIES,
     MOST_EXPRESSIONS,
     MOST_IDENTITIES,
+    TOPOLOGY,
     Whitening,
 )
-from facecli.plugin import Crop, Reconstruction, Rig
+from facecli.plugin import Crop, ExpressionBasis, Reconstruction, Rig
 
 MM = 1e-3
 """Millimetres in a micrometre."""
@@ -219,6 +220,26 @@ class TddfaHead(nn.Module):
         if not {"camera", "warp"} <= set(codes.values):
             return codes
         return codes.replace(camera=unsteady_camera(codes["camera"], codes["warp"], self.system.convention))
+
+    def expression_basis(
+        self, whitening: Whitening, vertices: np.ndarray, identities: int = IDENTITIES, count: int = EXPRESSIONS
+    ) -> ExpressionBasis:
+        """The first `count` expressions on the 53215 vertices.
+
+        Args:
+            whitening: of a network that gives `identities` and then expressions.
+            vertices: [V] which of the 53215 the face model's are.
+        """
+        first, count = CAMERA + identities, min(count, len(self.model.expression))
+        return ExpressionBasis(
+            topology=TOPOLOGY,
+            vertices=vertices,
+            mean=self.model.mean.view(-1, 3).numpy(force=True),
+            directions=self.model.expression[:count].view(count, -1, 3).numpy(force=True),
+            usual=whitening.mean[first : first + count],
+            spread=whitening.deviation[first : first + count],
+            metres_per_unit=1e-3 * MM,
+        )
 
     def rig(self) -> Rig | None:
         """The ten expressions as blend shapes, which they are exactly."""

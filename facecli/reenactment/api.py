@@ -21,7 +21,7 @@ from facecli.reconstruction.stored import decoder_of
 from facecli.reconstruction.stream import FaceStream, Frame, unmixed
 from facecli.reconstruction.tracks import Shelf
 from facecli.reenactment.choice import Choice
-from facecli.reenactment.inputs import Moving, Performer, Room, Still, load_pictures, performer
+from facecli.reenactment.inputs import Moving, Performer, Room, Still, load_pictures
 from facecli.reenactment.pairs import Pair, mixed_tracks, moves, still_frame, with_source
 from facecli.reenactment.run import Cast
 from facecli.reenactment.timing import timeline
@@ -97,7 +97,7 @@ def _given(cast: Cast, source: Source | np.ndarray, stream: FaceStream) -> Still
 def _performer(cast: Cast, target: Source | np.ndarray, stream: FaceStream) -> Performer:
     if isinstance(target, np.ndarray):
         theirs = cast.target_stream(cast.choice.target_model or stream.plugin.name, stream.plugin.name)
-        return performer(_of_array(target, theirs), cast.choice.target_face)
+        return _result(cast.performer(_of_array(target, theirs), stream.plugin.name))
     return _result(cast.load_target(target, stream.plugin.name))
 
 

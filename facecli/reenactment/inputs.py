@@ -28,6 +28,7 @@ from facecli.reconstruction.settings import Settings
 from facecli.reconstruction.stored import film_for, stored_faces, stored_tracks
 from facecli.reconstruction.stream import FaceStream, Frame
 from facecli.reconstruction.tracks import Shelf, Track, Tracks, mix_tracks, tracks_of
+from facecli.reenactment.bridge import Bridge
 
 
 @dataclass
@@ -199,15 +200,30 @@ class Performer:
     Args:
         given: what it is in. number: of the face in it (the person's, in a video).
         still: its codes [1, ...]; None in a video. track: of a video.
+        stream: of its own model, where that isn't of the source's family. bridge: what then makes its expressions the
+            source's; None where nothing does, and `refusal` says why.
     """
 
     given: Still | Moving
     number: int
     still: Codes | None = None
     track: Track | None = None
+    stream: FaceStream | None = None
+    bridge: Bridge | None = None
+    refusal: str = ""
 
     def codes(self, rows: Sequence[int] | np.ndarray) -> Codes:
-        """The codes of rows of the track, or those of the photograph's face, [1, ...]."""
+        """The codes of rows of the track, or those of the photograph's face, [1, ...]; across a bridge the expression
+        alone, in the source's numbers.
+
+        Raises:
+            UsageError: they hold no expression that could be carried over.
+        """
+        own = self.own_codes(rows)
+        return own if self.bridge is None else self.bridge.carry(own)
+
+    def own_codes(self, rows: Sequence[int] | np.ndarray) -> Codes:
+        """The same as its own model has them."""
         if self.track is None:
             return self.still
         return self.track.codes(np.asarray(rows), self.given.model, self.given.family)

@@ -27,6 +27,7 @@ from facecli.reconstruction.passes import Drawing
 from facecli.reconstruction.picture import FaceResult, projection, scale_of, texture_of, write_picture
 from facecli.reconstruction.stream import FaceStream, Frame
 from facecli.reconstruction.tracks import Shelf, Track, Tracks
+from facecli.reenactment.bridge import EXPRESSION
 from facecli.reenactment.choice import Choice
 from facecli.reenactment.inputs import Given, Moving, Performer, Still
 from facecli.reenactment.pictures import TILE, Region, Row, clay
@@ -60,12 +61,15 @@ class Pair:
         Raises:
             InputError: codes of the two mean different things.
         """
-        ours, theirs = self.source, self.target.given
-        if ours.family != theirs.family:
-            raise InputError(
-                self.name, f"{ours.model} and {theirs.model} can't be mixed: their codes are of different families, "
-                f"{ours.family} and {theirs.family}", "choose --model and --target-model of one family",
-            )  # fmt: skip
+        ours, theirs, bridge = self.source, self.target.given, self.target.bridge
+        if ours.family == theirs.family:
+            return
+        if bridge is None:
+            raise InputError(self.name, self.target.refusal)
+        further = [name for name in self.choice.take if name != EXPRESSION]
+        if further:
+            problem = f"of {theirs.model}'s codes {ours.model} can take the expression alone, not the {further[0]}"
+            raise InputError(self.name, problem, "leave it out of --take")
 
     @cached_property
     def mix(self) -> Mix:
@@ -75,8 +79,8 @@ class Pair:
         """
         self.check_families()
         choice, plugin, model = self.choice, self.stream.plugin, self.stream.model
-        source, target = self._samples()
         try:
+            source, target = self._samples()
             mix = mixer(plugin, model, choice.take, choice.keep, source, target, self.neutral)
             for codes in (source, mix(source, target)):  # codes from files may be anything
                 self.stream.decode(codes)
@@ -132,7 +136,9 @@ class Pair:
         """Of a photograph."""
         given = self.target.given
         region = Region.around(self.target.boxes(), given.image.shape[:2])
-        return self._stored_tile(self.target.still, region, given.image) if given.blank else region.cut(given.image)
+        if not given.blank:
+            return region.cut(given.image)
+        return self._stored_tile(self.target.own_codes([0]), region, given.image)
 
     def target_tiles(self, times: Timeline, start: int) -> Iterator[np.ndarray]:
         """The target's tiles beside the frames from `start` on."""
@@ -161,11 +167,11 @@ class Pair:
     def _moving_tile(self, row: int, region: Region, image: np.ndarray) -> np.ndarray:
         if not self.target.given.blank:
             return region.cut(image)
-        return self._stored_tile(self.target.codes([row]), region, image)
+        return self._stored_tile(self.target.own_codes([row]), region, image)
 
     def _stored_tile(self, codes: Codes, region: Region, image: np.ndarray) -> np.ndarray:
         """Codes without a picture are shown as they decode."""
-        found = self.stream.decode(codes)
+        found = (self.target.stream or self.stream).decode(codes)
         place, triangles = projection(found, 0)
         scale = scale_of(found, 0) * region.scale
         return clay(region.cut(image), region.place(place), triangles, scale, self.stream.settings.rasterizer)

@@ -10,14 +10,16 @@ from typing import Any
 
 from facecli import registry
 from facecli.codes import Codes, summarize_codes
-from facecli.errors import InputError, UsageError
+from facecli.errors import InputError, MissingAssetError, UsageError
 from facecli.io.sources import OutputNames, Source, expand_sources
+from facecli.plugin import ExpressionBasis
 from facecli.reconstruction.events import Event, InputDone, InputFailed
 from facecli.reconstruction.folder import ResultFolder
 from facecli.reconstruction.run import Streams, through
 from facecli.reconstruction.settings import DEFAULT_MODEL, Settings, converted_options
 from facecli.reconstruction.stored import decoder_of, photo_state
 from facecli.reconstruction.stream import FaceStream, Frame
+from facecli.reenactment.bridge import Bridge, build, companions, different, may_mix
 from facecli.reenactment.choice import AUTO, GUESS, Choice
 from facecli.reenactment.inputs import (
     Moving,
@@ -74,6 +76,8 @@ class Cast:
         self.settings, self.choice, self.room = settings, choice, room
         self._streams = Streams(settings, rigged=True)
         self._target_streams: dict[str, FaceStream] = {}
+        self._bridges: dict[tuple[str, str], Bridge] = {}
+        self._told: set[tuple[str, str]] = set()
         self._check_flags()
 
     def _check_flags(self) -> None:
@@ -84,11 +88,8 @@ class Cast:
         if model is not None:
             ours, theirs = registry.plugin(model), registry.plugin(target)
             converted_options(theirs, self.choice.target_options)
-            if self.settings.model is not None and ours.family != theirs.family:
-                raise UsageError(
-                    f"{ours.name} and {theirs.name} can't be mixed: their codes are of different families, "
-                    f"{ours.family} and {theirs.family}"
-                )
+            if self.settings.model is not None and not may_mix(ours, theirs):
+                raise UsageError(f"{different(ours, theirs)} ({companions(ours, registry.plugins())})")
 
     def stream(self, model: str) -> FaceStream:
         """That decodes sources of `model`.
@@ -112,6 +113,66 @@ class Cast:
             settings = replace(self.settings, model=model, options=options, faces="all", save=())
             self._target_streams[model] = FaceStream(settings)
         return self._target_streams[model]
+
+    def prepare(self) -> None:
+        """Loads the models that are asked for by name: what is missing, or can't be mixed, is told before anything is
+        opened.
+
+        Raises:
+            FacecliError: a model can't be had, or the target's expressions can't be carried over to the source's.
+        """
+        ours, theirs = self.settings.model, self.choice.target_model
+        if ours is None:
+            return
+        stream = self.stream(ours)
+        if theirs is not None and registry.plugin(theirs).family != stream.model.family:
+            bridge = self.bridge(stream, self.target_stream(theirs, ours))
+            if refusal := bridge.refusal():
+                raise UsageError(_refused(ours, theirs, refusal))
+
+    def bridge(self, stream: FaceStream, theirs: FaceStream) -> Bridge:
+        """From the model `theirs` to that of `stream`, which is of another family but may be mixed with it.
+
+        Raises:
+            UsageError, MissingAssetError: it takes files that aren't there, or a mesh.
+        """
+        names = stream.plugin.name, theirs.plugin.name
+        if names not in self._bridges:
+            bases = [_basis(given, names) for given in (stream, theirs)]
+            try:
+                self._bridges[names] = build(*bases, family=stream.model.family)
+            except UsageError as error:
+                raise UsageError(_refused(*names, str(error))) from error
+        return self._bridges[names]
+
+    def performer(self, given: Still | Moving, source_model: str) -> Generator[Event, None, Performer]:
+        """Returns the face of the target that is wanted, and how its expressions come to sources of `source_model`.
+
+        Raises:
+            InputError: there is no such face.
+        """
+        found = performer(given, self.choice.target_face)
+        ours, theirs = registry.plugin(source_model), registry.plugin(given.model)
+        if ours.family == given.family:
+            return found
+        if not may_mix(ours, theirs):
+            found.refusal = f"{different(ours, theirs)} ({companions(ours, registry.plugins())})"
+            return found
+        found.stream = self.target_stream(theirs.name, source_model)
+        names = ours.name, theirs.name
+        try:
+            bridge = self.bridge(self.stream(source_model), found.stream)
+        except UsageError as error:
+            found.refusal = str(error)
+            return found
+        if refusal := bridge.refusal():
+            found.refusal = _refused(*names, refusal)
+            return found
+        found.bridge = bridge
+        if names not in self._told:
+            self._told.add(names)
+            yield Remark(f"expressions of {theirs.name} on {ours.name}", bridge.note(), warns=False)
+        return found
 
     def close(self, *, finished: bool) -> None:
         self._streams.close()
@@ -151,7 +212,7 @@ class Cast:
         else:
             stream = self.target_stream(wanted or source_model, source_model)
             given = yield from self.load(source, stream, replace(stream.settings, photo=None))
-        return performer(given, self.choice.target_face)
+        return (yield from self.performer(given, source_model))
 
     def rest(self, target: Performer, stream: FaceStream) -> Generator[Event, None, tuple[Codes | None, str | None]]:
         """Returns the target at rest and a word about it, for a model that carries surfaces.
@@ -188,6 +249,21 @@ class Cast:
             raise InputError(path, f"holds codes of {found.given.model}", f"--neutral must be of {stream.plugin.name}")
         rest = rest_of(found, stream.model, AUTO)
         return found.codes([0]) if rest is None else rest
+
+
+def _basis(stream: FaceStream, names: tuple[str, str]) -> ExpressionBasis:
+    """
+    Raises:
+        UsageError, MissingAssetError: it can't be had.
+    """
+    try:
+        return stream.model.expression_basis()
+    except (UsageError, MissingAssetError) as error:
+        raise type(error)(_refused(*names, str(error))) from error
+
+
+def _refused(ours: str, theirs: str, why: str) -> str:
+    return f"expressions of {theirs} can't be carried over to {ours}: {why}"
 
 
 @dataclass
@@ -241,8 +317,7 @@ class _Run:
                 yield InputFailed(target.source, target)
             else:
                 self._targets.append(_Target(target, names.claim(target)))
-        if self.cast.settings.model is not None:
-            self.cast.stream(self.cast.settings.model)  # what is missing is told before anything is opened
+        self.cast.prepare()
         waiting: list[_Work] = []
         for source in sources:
             if isinstance(source, InputError):
@@ -375,3 +450,4 @@ class Remark:
 
     name: str
     text: str
+    warns: bool = True

@@ -33,6 +33,8 @@ from facecli.reenactment.pairs import Pair
 from facecli.reenactment.run import Cast, state_of
 from facecli.render.pictures import draw_overlay
 
+FAMILY = "flame"
+"""Whose codes have a jaw, and the camera that heads are shown by."""
 TILE, RATE, GIF_SCALE = 224, 10, 0.6
 FRAMES, FIRST_EXPRESSION = 24, 15
 CAMERA = (8.0, 0.0, 0.0)
@@ -135,10 +137,10 @@ class _Teaser:
 
     @staticmethod
     def _check_model(stream: FaceStream) -> None:
-        if hasattr(stream.model, "carry"):
+        if stream.plugin.family != FAMILY:
             raise UsageError(
                 f"the teaser opens jaws, which the model {stream.plugin.name} has no code for: choose a --model of the "
-                "family flame (smirk, deca, emoca)"
+                f"family {FAMILY} (smirk, deca, emoca)"
             )
 
     def run(self, overwrite: bool) -> Iterator[Event]:
@@ -224,8 +226,7 @@ class _Teaser:
             try:
                 performer = yield from self.cast.load_target(target, self.stream.plugin.name)
                 if performer.given.family != self.stream.model.family:
-                    theirs, ours = performer.given.model, self.stream.plugin.name
-                    raise InputError(target.name, f"its model {theirs} can't be mixed with {ours}: other families")
+                    raise InputError(target.name, performer.refusal)
             except InputError as error:
                 yield InputFailed(target.name, error)
             else:

@@ -12,6 +12,7 @@ plugin = Plugin(
     citation="Deng et al., Accurate 3D Face Reconstruction with Weakly-Supervised Learning, CVPRW 2019",
     homepage="https://github.com/sicxu/Deep3DFaceRecon_pytorch",
     family="deep3d",
+    expression_topology="bfm53215",
     reconstructor="facecli_deep3d.reconstructor:Deep3DReconstructor",
     options={
         "detections": Option("five points from detections/STEM.txt beside a photograph, where there is one", bool),

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from facecli.assets.catalogue import Asset
-from facecli.assets.store import require_all
+from facecli.assets.store import require, require_all
 from facecli.codes import Codes
 from facecli.detect.face import Face
 from facecli.detect.landmarks import convert
@@ -20,10 +20,12 @@ from facecli.geometry.perspective import PerspectiveCamera
 from facecli.geometry.rotations import axis_angle_to_matrix
 from facecli.morphable import bfm_assets, bfm_head
 from facecli.morphable.bfm import Bfm, lit
+from facecli.morphable.bfm_convert import read_vertices
 from facecli.morphable.bfm_files import ALBEDOS, EXPRESSIONS, IDENTITIES, read_bfm
 from facecli.morphable.bfm_head import read_whole_head
 from facecli.morphable.flame_head import images_of, places_of
-from facecli.plugin import Crop, Reconstruction, Rig
+from facecli.morphable.tddfa_files import TOPOLOGY
+from facecli.plugin import Crop, ExpressionBasis, Reconstruction, Rig
 from facecli_deep3d import files
 from facecli_deep3d.align import SIZE, Alignment, align, cut, whole
 from facecli_deep3d.angles import angles_to_pose
@@ -94,7 +96,7 @@ class Deep3DReconstructor:
         self.bfm = Bfm(read_whole_head(paths, arrays) if head == "full" else arrays).to(self.device)
         self.network = load_network(self.device, checkpoint or files.DEEP3D)
         self.epoch = Path(checkpoint or files.DEEP3D.filename).stem.rpartition("_")[2]
-        self._detections, self._rigged = detections, rig
+        self._detections, self._rigged, self._head = detections, rig, head
 
     # --- to codes ----------------------------------------------------------------------------------------------------
 
@@ -197,6 +199,27 @@ class Deep3DReconstructor:
         shapes = (self.bfm.basis[self.bfm.n_identity :] * MM).unflatten(1, (-1, 3)).numpy(force=True)
         numbers = range(len(shapes))
         return Rig(tuple(f"expression_{i:02d}" for i in numbers), tuple(("expression", i) for i in numbers), shapes)
+
+    def expression_basis(self) -> ExpressionBasis:
+        """The 64 expressions on those of the 53215 vertices that ``BFM_front_idx.mat`` names; of the whole head on all.
+
+        Raises:
+            MissingAssetError: this file is missing.
+        """
+        asset = bfm_assets.FRONT_VERTICES if self._head == "face" else bfm_assets.EXPRESSION_VERTICES
+        found = read_vertices(asset, require(asset))
+        # Of the whole head the file names the mesh's vertices, of the face the topology's.
+        mine, vertices = (slice(None), found) if self._head == "face" else (found, np.arange(len(found)))
+        directions = self.bfm.basis[self.bfm.n_identity :].unflatten(1, (-1, 3)).numpy(force=True)
+        return ExpressionBasis(
+            topology=TOPOLOGY,
+            vertices=vertices,
+            mean=self.bfm.mean.unflatten(0, (-1, 3)).numpy(force=True)[mine],
+            directions=directions[:, mine],
+            usual=np.zeros(len(directions)),
+            spread=np.ones(len(directions)),
+            metres_per_unit=1e-3 * MM,
+        )
 
     # --- over time ---------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ plugin = Plugin(
     citation="Wu et al., Synergy between 3DMM and 3D Landmarks for Accurate 3D Facial Geometry, 3DV 2021",
     homepage=files.REPOSITORY,
     family="3ddfa",
+    expression_topology="bfm53215",
     reconstructor="facecli_synergynet.reconstructor:SynergyNetReconstructor",
     options={
         "crop_interpolation": Option(

@@ -16,6 +16,7 @@ from facecli.errors import MissingAssetError, UsageError
 from facecli.geometry.euler import synergynet_angles
 from facecli.morphable.tddfa import SYNERGYNET, Tddfa
 from facecli.morphable.tddfa_files import (
+    BFM_VERTICES,
     DATA_FILES,
     TddfaArrays,
     Whitening,
@@ -28,7 +29,7 @@ from facecli.morphable.tddfa_files import (
 )
 from facecli.morphable.tddfa_head import System, TddfaCodes, TddfaHead, cropped, network_input
 from facecli.nn.checkpoints import Checkpoint
-from facecli.plugin import Crop, Reconstruction
+from facecli.plugin import Crop, ExpressionBasis, Reconstruction
 from facecli_synergynet import files
 from facecli_synergynet.pictures import draw
 from facecli_synergynet.uv_maps import UvMaps
@@ -115,6 +116,17 @@ class SynergyNetReconstructor(TddfaCodes):
         if self.maps is not None:
             found.texture = self.maps.textures(len(found))
         return found
+
+    def expression_basis(self) -> ExpressionBasis:
+        """The ten expressions, on all of the 53215 vertices.
+
+        Raises:
+            UsageError: the checkpoint's face model has others.
+        """
+        count = len(self.head.model.mean) // 3
+        if count != BFM_VERTICES:
+            raise UsageError(f"the checkpoint's face model has {count} vertices, not the Basel face's {BFM_VERTICES}")
+        return self.head.expression_basis(self.whitening, np.arange(count))
 
     @torch.inference_mode()
     def draw(

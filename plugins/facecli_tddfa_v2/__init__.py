@@ -11,6 +11,7 @@ plugin = Plugin(
     citation="Guo et al., Towards Fast, Accurate and Stable 3D Dense Face Alignment, ECCV 2020",
     homepage=files.REPOSITORY,
     family="3ddfa_v2",
+    expression_topology="bfm53215",
     reconstructor="facecli_tddfa_v2.reconstructor:TddfaV2Reconstructor",
     options={
         "network": Option("which one; auto: the first whose file is there", choices=("auto", *files.NETWORKS)),

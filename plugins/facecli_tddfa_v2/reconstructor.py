@@ -27,7 +27,7 @@ from facecli.morphable.tddfa_files import (
     read_whitening,
 )
 from facecli.morphable.tddfa_head import System, TddfaCodes, TddfaHead, cropped, network_input
-from facecli.plugin import Crop, Reconstruction
+from facecli.plugin import Crop, ExpressionBasis, Reconstruction
 from facecli_tddfa_v2 import files
 from facecli_tddfa_v2.network import CODES
 from facecli_tddfa_v2.pictures import RENDERERS, draw
@@ -125,6 +125,17 @@ class TddfaV2Reconstructor(TddfaCodes):
     def decode(self, codes: Codes) -> Reconstruction:
         """Faces in millimetres, see :meth:`facecli.morphable.tddfa_head.TddfaHead.decode`."""
         return self.head.decode(codes)
+
+    def expression_basis(self) -> ExpressionBasis:
+        """The network's expressions, on those of the 53215 vertices that ``indices.npy`` names.
+
+        Raises:
+            FacecliError: there is no face model (`no_mesh`), or ``indices.npy`` is missing.
+        """
+        if self.no_mesh:
+            raise self.no_mesh
+        vertices = read_indices(require(files.INDICES), len(self.head.model.mean) // 3)
+        return self.head.expression_basis(self.whitening, vertices, *CODES[self.network.numbers])
 
     @torch.inference_mode()
     def draw(

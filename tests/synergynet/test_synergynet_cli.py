@@ -248,5 +248,5 @@ def test_expressions_within_the_family_and_no_further(cli, official, loaded, pho
     assert ran.code == 0, ran.err
     made = load_codes(next((tmp_path / "moved").rglob("codes.npz"))).codes
     assert made.family == "3ddfa" and made["expression"].shape == (1, 10)
-    ran = cli("transfer", "expression", photo, "-t", photo, "-o", "no", *words, "--target-model", "3ddfa_v2")
-    assert ran.code == 2 and "different families, 3ddfa and 3ddfa_v2" in ran.errors[0]
+    ran = cli("transfer", "expression", photo, "-t", photo, "-o", "no", *words, "--target-model", "deca")
+    assert ran.code == 2 and "different families, 3ddfa and flame (synergynet goes with " in ran.errors[0]

@@ -59,7 +59,7 @@ def test_a_smirk_face_with_decas_expressions(official, cli, stored, tmp_path):
     assert ran.code == 1
     assert ran.errors == [
         f"error: {source} with {foreign}: smirk and mediapipe can't be mixed: their codes are of different families, "
-        "flame and mediapipe (choose --model and --target-model of one family)"
+        "flame and mediapipe (smirk goes with deca and emoca)"
     ]
     own = codes("smirk", 1)
     for name, model, seed, frames in (("still", "deca", 2, 1), ("moving", "deca", 3, 5), ("other", "emoca", 4, 1)):
