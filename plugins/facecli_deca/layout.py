@@ -14,6 +14,7 @@ from facecli.geometry.camera import crop_to_photo, ndc_to_crop
 from facecli.io.atomic import atomic_write
 from facecli.io.images import write_image
 from facecli.plugin import FaceView
+from facecli.reconstruction.still_layouts import FaceLayout
 from facecli_deca.crop import SIZE
 from facecli_deca.face import DecodedFace
 from facecli_deca.pictures import draw, to_bytes
@@ -32,11 +33,10 @@ PICTURES = {
 SINGLE = ("inputs", "rendered_images", "shape_images", "shape_detail_images", "landmarks2d")
 
 
-class DecaLayout:
+class DecaLayout(FaceLayout):
     """``NAME_vis.jpg`` and what ``--save`` asks for below ``NAME/``.
 
-    DECA's program knows one face of a picture. Here the largest has its names; further ones are ``NAME_1``, …; a
-    video's frames are ``NAME_frame0000``, …, as DECA's program calls the pictures that it makes of a video.
+    Video frames have the names by which DECA's program calls the pictures that it makes of a video.
 
     Args:
         save: words of the description in ``facecli_deca``.
@@ -48,27 +48,9 @@ class DecaLayout:
             raise UsageError("the layout deca shows wrinkles: leave `--option detail=no` away")
         self._model, self._save, self._photo_size = model, set(save), photo_size
 
-    def write_photograph(self, root: Path, views: Sequence[FaceView]) -> None:
-        """All faces, largest first."""
-        for view in views:
-            self._write(root, view, view.stem)
-
-    def write_frame(self, root: Path, views: Sequence[FaceView]) -> None:
-        """All people of one video frame."""
-        for view in views:
-            self._write(root, view, f"{view.stem}_frame{view.frame:04d}")
-
-    def video_name(self, source: str) -> str | None:
-        """None: DECA's program makes no videos."""
-        return None
-
-    def video_frame(self, photo: np.ndarray, views: Sequence[FaceView]) -> np.ndarray:
-        """Never asked for."""
-        return photo
-
     @torch.inference_mode()
-    def _write(self, root: Path, view: FaceView, stem: str) -> None:
-        name = f"{stem}_{view.number}" if view.number else stem
+    def write_face(self, root: Path, view: FaceView, name: str) -> None:
+        """One face's files."""
         face = self._model.decoded(view.codes, view.reconstruction, view.crop)
         folder = root / name
         self._write_pictures(root, folder, name, face, view)

@@ -11,6 +11,7 @@ import numpy as np
 from facecli.io.atomic import atomic_write
 from facecli.io.images import write_image
 from facecli.plugin import FaceView
+from facecli.reconstruction.still_layouts import FaceLayout
 from facecli_deep3d.angles import pose_to_angles
 from facecli_deep3d.pictures import draw
 from facecli_deep3d.reconstructor import CAMERA, Deep3DReconstructor
@@ -18,11 +19,8 @@ from facecli_deep3d.reconstructor import CAMERA, Deep3DReconstructor
 TOP = 255
 
 
-class Deep3DLayout:
+class Deep3DLayout(FaceLayout):
     """``epoch_20_000000/NAME.png``, ``.obj`` and ``.mat``.
-
-    Deep3D's program knows one face of a picture. Here the largest has its names; further ones are ``NAME_1``, …; a
-    video's frames are ``NAME_frame0000``, ….
 
     Args:
         save: words of the description in ``facecli_deep3d``.
@@ -35,26 +33,8 @@ class Deep3DLayout:
         self._folder = f"epoch_{model.epoch}_000000"
         self._save = set(save)
 
-    def write_photograph(self, root: Path, views: Sequence[FaceView]) -> None:
-        """All faces, largest first."""
-        for view in views:
-            self._write(root, view, view.stem)
-
-    def write_frame(self, root: Path, views: Sequence[FaceView]) -> None:
-        """All people of one video frame."""
-        for view in views:
-            self._write(root, view, f"{view.stem}_frame{view.frame:04d}")
-
-    def video_name(self, source: str) -> str | None:
-        """None: Deep3D's program makes no videos."""
-        return None
-
-    def video_frame(self, photo: np.ndarray, views: Sequence[FaceView]) -> np.ndarray:
-        """Never asked for."""
-        return photo
-
-    def _write(self, root: Path, view: FaceView, stem: str) -> None:
-        name = f"{stem}_{view.number}" if view.number else stem
+    def write_face(self, root: Path, view: FaceView, name: str) -> None:
+        """One face's files."""
         folder = root / self._folder
         if "png" in self._save and view.crop is not None:
             strip = draw(["strip"], view.reconstruction, CAMERA, view.crop)["strip"]

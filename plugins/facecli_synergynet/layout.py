@@ -11,12 +11,13 @@ from facecli.errors import UsageError
 from facecli.io.atomic import atomic_write
 from facecli.io.images import write_image
 from facecli.plugin import FaceView
+from facecli.reconstruction.still_layouts import StillLayout
 from facecli.render.tddfa_pictures import texture_colors
 from facecli_synergynet.pictures import DrawnFace, overlay
 from facecli_synergynet.reconstructor import SynergyNetReconstructor, visible_part
 
 
-class SynergyNetLayout:
+class SynergyNetLayout(StillLayout):
     """Below ``rendering_overlay/``, ``landmarks/``, ``poses/`` and ``obj/``, all faces of a photograph in one picture.
 
     Args:
@@ -70,17 +71,6 @@ class SynergyNetLayout:
                 write_plain_obj(path, face.vertices, face.triangles)
             else:
                 write_coloured_obj(path, face.vertices[self._part[0]], self._part[1], colors)
-
-    def write_frame(self, root: Path, views: Sequence[FaceView]) -> None:
-        """Nothing: the program knows no videos."""
-
-    def video_name(self, source: str) -> str | None:
-        """None: the program makes no videos."""
-        return None
-
-    def video_frame(self, photo: np.ndarray, views: Sequence[FaceView]) -> np.ndarray:
-        """Never asked for."""
-        return photo
 
 
 def write_plain_obj(path: Path, vertices: np.ndarray, triangles: np.ndarray) -> None:
