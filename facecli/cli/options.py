@@ -26,6 +26,10 @@ Hold = Annotated[
         show_default=False,
     ),
 ]
+ModelsOption = Annotated[
+    list[str] | None,
+    typer.Option("--option", "-O", metavar="NAME=VALUE", help="An option of the models that have it."),
+]
 Landmarker = Annotated[str | None, typer.Option(help="Another landmarker than the model's own, see `facecli models`.")]
 Detector = Annotated[
     str | None,
@@ -45,4 +49,5 @@ Rasterizer = Annotated[str, typer.Option(help="auto, numba, torch, pytorch3d.")]
 BatchSize = Annotated[int, typer.Option(help="Faces that the model takes at once; 0: its own choice.")]
 Workers = Annotated[int | None, typer.Option(help="Detecting threads. (default: one a core)")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a face on standard output.")]
+MethodsJson = Annotated[bool, typer.Option("--json", help="One JSON object a method on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only errors.")]

@@ -91,10 +91,7 @@ def now(
     name: Annotated[
         str | None, typer.Option(help="What to call the one method of --predictions.", show_default=False)
     ] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option("--option", "-O", metavar="NAME=VALUE", help="An option of the models that have it."),
-    ] = None,
+    option: options.ModelsOption = None,
     published: Annotated[
         list[str] | None,
         typer.Option(help="Published results to compare with: names, comma-separated, or all.", show_default=False),
@@ -138,7 +135,7 @@ def now(
         typer.Option(help="Processes that evaluate; 0 works in one.", min=0, show_default="one a core"),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Predict and evaluate again what is done.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object a method on standard output.")] = False,
+    json: options.MethodsJson = False,
     quiet: options.Quiet = False,
 ) -> None:
     """NoW's error in millimetres: reconstruct at rest, check, evaluate on all cores, and compare.

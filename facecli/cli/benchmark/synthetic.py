@@ -27,7 +27,11 @@ def synthetic(
     ] = None,
     face_model: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="The face model's file, e.g. ict_facekit.npz.", show_default=False),
+        typer.Option(
+            metavar="FILE",
+            help="The face model's file, e.g. ict_facekit.npz, or ICT-FaceKit's FaceXModel.",
+            show_default=False,
+        ),
     ] = None,
     scenes: Annotated[
         str,
@@ -39,10 +43,7 @@ def synthetic(
         bool, typer.Option("--save-pictures", help="Keep the pictures and their labels (PNG and .npz).")
     ] = False,
     sheet: Annotated[int, typer.Option(help="Heads in the picture of the best and the worst; 0: none.", min=0)] = 8,
-    option: Annotated[
-        list[str] | None,
-        typer.Option("--option", "-O", metavar="NAME=VALUE", help="An option of the models that have it."),
-    ] = None,
+    option: options.ModelsOption = None,
     landmarker: options.Landmarker = None,
     device: options.Device = "auto",
     batch_size: options.BatchSize = 0,
@@ -51,7 +52,7 @@ def synthetic(
         typer.Option(help="Processes that draw and score; 0 works in one.", min=0, show_default="one a core"),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Predict and score again what is done.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object a method on standard output.")] = False,
+    json: options.MethodsJson = False,
     quiet: options.Quiet = False,
 ) -> None:
     """NoW's error, landmarks and head pose on rendered heads: a benchmark without any data set.
