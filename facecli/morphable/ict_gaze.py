@@ -1,0 +1,132 @@
+"""Where ICT-FaceKit's eyes look: its eyeballs turned until their pupils lie on MediaPipe's irises."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from facecli.morphable.ict import LOOK_DEGREES, IctModel
+
+IRIS = {"R": 468, "L": 473}
+"""MediaPipe's iris centres; R and L are the subject's."""
+CORNERS = {"R": (33, 133), "L": (263, 362)}
+LIDS = {"R": ((159, 145), (158, 153), (160, 144)), "L": ((386, 374), (385, 380), (387, 373))}
+"""Points of the upper lid and below them of the lower."""
+
+CLOSED, OPEN = 0.08, 0.16
+"""Gaps between the lids over the eye's width: below the one the gaze is at rest, above the other the iris counts."""
+VERGENCE = (-4.0, 24.0)
+"""Degrees that eyes look inwards against each other; 24 is something 15 cm away."""
+_LEAST_SEEN = 0.05
+
+
+@dataclass(frozen=True)
+class Eyes:
+    """Where the eyeballs of many heads are.
+
+    Args:
+        mean: [2, 3] centres of the left and right eyeball of the mean head, mm; identity: [I, 2, 3], expression:
+            [E, 2, 3] how they move.
+        radius: [2] mm from a centre to its pupil.
+        names: of the expressions.
+    """
+
+    mean: np.ndarray
+    identity: np.ndarray
+    expression: np.ndarray
+    radius: np.ndarray
+    names: tuple[str, ...]
+
+    @staticmethod
+    def of(model: IctModel) -> Eyes:
+        arrays, balls = model.arrays, [model.eyeball[side] for side in "LR"]
+        mean = model.eye_centres(arrays.mean[None])[0].astype(np.float64)
+        front = [arrays.mean[ball][arrays.mean[ball, 2] > centre[2]] for ball, centre in zip(balls, mean, strict=True)]
+        pupils = [part[np.hypot(*(part - centre)[:, :2].T).argmin()] for part, centre in zip(front, mean, strict=True)]
+        return Eyes(
+            mean,
+            np.stack([arrays.identity[:, ball].mean(1, dtype=np.float64) for ball in balls], 1),
+            np.stack([arrays.expression[:, ball].mean(1, dtype=np.float64) for ball in balls], 1),
+            np.linalg.norm(np.stack(pupils) - mean, axis=1),
+            model.expression_names,
+        )
+
+    def centres(self, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
+        """[2, 3] of one head, `identity` [100] and `expression` [57]."""
+        return self.mean + np.tensordot(identity, self.identity, 1) + np.tensordot(expression, self.expression, 1)
+
+    def looks(self, angles: np.ndarray) -> dict[int, float]:
+        """Number of an expression -> weight 0..1, of `angles` [2, 2]: yaw (to +x) and pitch (up) of the left and the
+        right eye, degrees."""
+        weights = {}
+        for (yaw, pitch), side in zip(angles, "LR", strict=True):
+            outwards = yaw if side == "L" else -yaw  # the subject's left is at x > 0
+            ways = {"Out": outwards, "In": -outwards, "Up": pitch, "Down": -pitch}
+            for way, degrees in ways.items():
+                name = f"eyeLook{way}_{side}"
+                if name in self.names:
+                    weights[self.names.index(name)] = float(np.clip(degrees / LOOK_DEGREES[way], 0, 1))
+        return weights
+
+
+def gaze(
+    eyes: Eyes,
+    points: np.ndarray,
+    projected: np.ndarray,
+    centres: np.ndarray,
+    turn: np.ndarray,
+    camera: np.ndarray,
+    middle: np.ndarray,
+) -> np.ndarray:
+    """[2, 2] yaw and pitch of the left and right eye, degrees in the head frame.
+
+    Args:
+        points: [478, 2] MediaPipe's. projected: [478, 2] where the same points of the head land. centres: [2, 3] of
+            the eyeballs. turn, camera, middle: see :mod:`facecli.morphable.ict_fit`.
+    """
+    focal, scale, *origin = camera
+    place = np.array([*(np.array(origin) - middle) * (1, -1) / scale, -focal / scale])
+    angles, trust = np.zeros((2, 2)), np.zeros(2)
+    for number, side in enumerate("LR"):
+        corners = list(CORNERS[side])
+        # Where the lids' corners are off, the iris is as well: it is seen in the eye.
+        iris = points[IRIS[side]] - (points[corners] - projected[corners]).mean(0)
+        ray = np.array([*(iris - middle) * (1, -1), -focal])
+        centre = turn @ centres[number] + place
+        direction = turn.T @ _pupil_direction(ray / np.linalg.norm(ray), centre, eyes.radius[number])
+        angles[number] = np.rad2deg([math.atan2(direction[0], direction[2]), math.asin(np.clip(direction[1], -1, 1))])
+        facing = (turn @ np.array([0.35 if side == "L" else -0.35, 0, 0.94]))[2]
+        trust[number] = max(_openness(points, side), 0) * max(facing, _LEAST_SEEN)
+    return _together(angles, trust)
+
+
+def _pupil_direction(ray: np.ndarray, centre: np.ndarray, radius: float) -> np.ndarray:
+    """[3] from an eyeball's centre to where `ray` (unit, from the camera) meets the ball; beside it to its edge."""
+    along = float(ray @ centre)
+    aside = ray * along - centre  # from the centre to the ray's nearest point
+    inside = radius**2 - float(aside @ aside)
+    hit = aside - ray * math.sqrt(max(inside, 0.0))
+    return hit / np.linalg.norm(hit)
+
+
+def _openness(points: np.ndarray, side: str) -> float:
+    """0 for a closed eye to 1 for one whose iris can be seen."""
+    upper, lower = np.array(LIDS[side]).T
+    gap = np.linalg.norm(points[upper] - points[lower], axis=1).mean()
+    width = np.linalg.norm(points[CORNERS[side][0]] - points[CORNERS[side][1]])
+    return float(np.clip((gap / max(width, 1e-9) - CLOSED) / (OPEN - CLOSED), 0, 1))
+
+
+def _together(angles: np.ndarray, trust: np.ndarray) -> np.ndarray:
+    """`angles` [2, 2] of two eyes that look at one thing: up or down alike, never apart. Closed, they are at rest."""
+    if trust.sum() < 1e-6:
+        return np.zeros((2, 2))
+    share = trust / trust.sum()
+    yaw, pitch = share @ angles
+    inwards = float(np.clip(angles[1, 0] - angles[0, 0], *VERGENCE))  # the left eye's inwards is to -x
+    # Of an eye that isn't seen nothing is known: it looks where the other one does.
+    inwards *= 4 * share[0] * share[1]
+    both = np.array([[yaw - share[1] * inwards, pitch], [yaw + share[0] * inwards, pitch]])
+    return both * min(trust.max() / 0.5, 1.0)
