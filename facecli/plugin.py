@@ -395,6 +395,9 @@ class Reconstructor(Protocol):
     # faces_beside(path) -> list[Face] | None
     #     Faces that files beside the photograph `path` tell of; None: the landmarker finds them. Called from several
     #     threads at once.
+    # texture_beside(source) -> torch.Tensor | None
+    #     The texture [3, H, W] 0..1 of the faces in the input `source` (its path, or what it is called), where users have
+    #     textures of their own by the names of pictures; None: `decode`'s. Not asked with a layout. Raises InputError.
     # crop_box(image, box) -> Crop
     #     The crop around a detector's box [4] in `image`, without landmarks, as the model's authors evaluate it (NoW's
     #     `detected_face`). Its `face` has that box and no points. Models without it get faces landmarked near the box.

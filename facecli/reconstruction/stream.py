@@ -331,6 +331,7 @@ class FaceStream:
             raise InputError(frames[0].name, str(error)) from error  # a file's codes: the other inputs go on
         for frame, part in _shares(frames, decoded):
             frame.reconstruction = part
+            self._dress(frame)
             if frame.given == "codes":
                 _complete_boxes(frame)
         if self._drawable:
@@ -338,6 +339,13 @@ class FaceStream:
         photographs = [frame for frame in frames if frame.index is None]
         if photographs and self._rigged and self._rig is not None:
             self._decode_at_rest(photographs)
+
+    def _dress(self, frame: Frame) -> None:
+        """The textures that users have for this very input. (A layout asks by itself.)"""
+        if self.layout is None and hasattr(self.model, "texture_beside"):
+            texture = self.model.texture_beside(frame.path or frame.name)
+            if texture is not None:
+                frame.reconstruction.texture = texture.expand(len(frame.faces), -1, -1, -1)
 
     @functools.cached_property
     def _rig(self) -> Rig | None:

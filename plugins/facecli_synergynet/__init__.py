@@ -17,7 +17,7 @@ plugin = Plugin(
         "crop_interpolation": Option(
             "how crops are scaled: as its scripts or as its Python package", choices=("linear", "lanczos")
         ),
-        "uv_map": Option("a UV map as texture; for the layout also a folder of NAME_fake_B.png"),
+        "uv_map": Option("textures: a UV map, or a folder of them by the pictures' names, NAME_fake_B.png"),
         "checkpoint": Option("path of other weights than best.pth.tar"),
     },
     pictures={

@@ -30,7 +30,6 @@ class SynergyNetLayout(StillLayout):
         if "textured" in self._save and model.maps is None:
             raise UsageError("the layout's word textured needs a UV map: --option uv_map=FILE or FOLDER")
         if model.maps is not None:
-            model.maps.in_layout = True
             self._part = visible_part(model.head)
 
     def write_photograph(self, root: Path, views: Sequence[FaceView]) -> None:

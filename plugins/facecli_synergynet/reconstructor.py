@@ -43,7 +43,7 @@ class SynergyNetReconstructor(TddfaCodes):
 
     Args:
         crop_interpolation: how crops are scaled: "linear" (as its scripts) or "lanczos" (as its Python package).
-        uv_map: a UV map that textures all faces, or a folder of them (``NAME_fake_B.png``) for the layout.
+        uv_map: a UV map that textures all faces, or a folder of them, one a picture (``NAME_fake_B.png``).
         checkpoint: another file of weights than ``best.pth.tar``.
 
     Raises:
@@ -106,16 +106,16 @@ class SynergyNetReconstructor(TddfaCodes):
     # --- from codes --------------------------------------------------------------------------------------------------
 
     def decode(self, codes: Codes) -> Reconstruction:
-        """Faces in millimetres, see :meth:`facecli.morphable.tddfa_head.TddfaHead.decode`; with a UV map, in its
-        colours.
+        """Faces in millimetres, see :meth:`facecli.morphable.tddfa_head.TddfaHead.decode`."""
+        return self.head.decode(codes)
+
+    def texture_beside(self, source: str) -> torch.Tensor | None:
+        """The UV map [3, H, W] 0..1 of the input `source`; None where there are no UV maps.
 
         Raises:
-            UsageError: UV maps are a folder, and no layout asks which one.
+            InputError: this input has none.
         """
-        found = self.head.decode(codes)
-        if self.maps is not None:
-            found.texture = self.maps.textures(len(found))
-        return found
+        return None if self.maps is None else self.maps.texture_of(source)
 
     def expression_basis(self) -> ExpressionBasis:
         """The ten expressions, on all of the 53215 vertices.

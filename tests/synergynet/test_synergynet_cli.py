@@ -110,8 +110,6 @@ def test_uv_maps(cli, official, photo, tmp_path, drawn_faces):
     assert ran.code == 0, ran.err
     texture = read_image(tmp_path / "out/two/face0/mesh.png")
     assert (texture == (10, 60, 250)).all()
-    ran = run(cli, photo, "--save", "obj", "--option", f"uv_map={maps}")
-    assert ran.code == 2 and "--layout synergynet" in ran.errors[0]
     ran = run(cli, photo, "--layout", "synergynet", "--save", "textured")
     assert ran.code == 2 and "uv_map=" in ran.errors[0]
     shutil.copy(photo, tmp_path / "other.png")
@@ -120,6 +118,31 @@ def test_uv_maps(cli, official, photo, tmp_path, drawn_faces):
     assert ran.code == 1 and len(ran.errors) == 1 and "other_fake_B.png" in ran.errors[0]
     ran = run(cli, photo, "--option", "uv_map=nowhere")
     assert ran.code == 1 and "nowhere: doesn't exist" in ran.errors[0]
+
+
+def test_a_folder_of_uv_maps_without_the_layout(cli, official, photo, tmp_path):
+    """Maps go by the pictures' names in facecli's own files, too, and from codes again; who has none fails alone."""
+    maps = _maps(tmp_path)
+    shutil.copy(photo, tmp_path / "a_real_A.png")
+    write_image(maps / "a_fake_B.png", np.full((64, 64, 3), (250, 60, 10), np.uint8))
+    shutil.copy(photo, tmp_path / "other.png")
+    words = ("--option", f"uv_map={maps}", "--save", "obj,codes")
+    ran = run(cli, tmp_path / "other.png", photo, tmp_path / "a_real_A.png", *words)
+    assert ran.code == 1 and len(ran.errors) == 1 and "other_fake_B.png" in ran.errors[0]
+    for face in ("two/face0", "two/face1"):
+        assert (read_image(tmp_path / "out" / face / "mesh.png") == (10, 60, 250)).all()
+    assert (read_image(tmp_path / "out/a_real_A/face1/mesh.png") == (250, 60, 10)).all()
+    ran = cli("reconstruct", "out/two/face0/codes.npz", "-o", "again", *words)
+    assert ran.code == 0, ran.err
+    assert (read_image(next((tmp_path / "again").rglob("face0/mesh.png"))) == (10, 60, 250)).all()
+
+
+def test_uv_maps_need_the_layout_s_file(cli, own_assets, standins, photo, tmp_path):
+    for path in (standins / "best.pth.tar", standins / "3dmm_data/tri.mat"):
+        (own_assets / path.name).symlink_to(path)
+    places.rescan()
+    ran = run(cli, photo, "--option", f"uv_map={_maps(tmp_path)}")
+    assert ran.code == 3 and len(ran.errors) == 1 and "facecli assets get bfm_uv" in ran.errors[0]
 
 
 def test_lanczos_is_another_crop(synergynet, standins, monkeypatch, astronaut):
