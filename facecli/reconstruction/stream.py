@@ -373,18 +373,18 @@ class FaceStream:
         """The model's pictures; without those that it can't make and the user didn't ask for by name.
 
         Raises:
-            UsageError: it can't make one that was.
+            UsageError, MissingAssetError: it can't make one that was.
         """
         try:
             return self.model.draw(self._drawable, *given, **photos)
-        except UsageError:
+        except (UsageError, MissingAssetError):
             if not self.settings.implied & set(self._drawable):
                 raise
         drawn: dict[str, list[np.ndarray]] = {}
         for name in self._drawable:
             try:
                 drawn |= self.model.draw((name,), *given, **photos)
-            except UsageError:
+            except (UsageError, MissingAssetError):
                 if name not in self.settings.implied:
                     raise
                 self._drawable = tuple(word for word in self._drawable if word != name)

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from facecli.assets.catalogue import Asset
+from facecli.assets.store import find, how_to_get
 from facecli.codes import Codes
-from facecli.errors import UsageError
+from facecli.errors import MissingAssetError
 from facecli.morphable.tddfa_head import canvases
 from facecli.plugin import Crop
 from facecli.render import sim3dr
 from facecli.render import tddfa_pictures as pictures
 from facecli.render.pictures import draw_pose_axes
+from facecli_tddfa_v2 import files
 
 if TYPE_CHECKING:
     from facecli_tddfa_v2.reconstructor import TddfaV2Reconstructor
@@ -36,7 +39,7 @@ def draw(
     """Pictures by the names in the description: RGB uint8, one a face.
 
     Raises:
-        UsageError: one needs a file that isn't there.
+        MissingAssetError, UsageError: see :func:`check`.
     """
     check(model, names)
     canvas, codes = canvases(crops, codes, photos)
@@ -52,14 +55,21 @@ def draw(
 
 
 def check(model: TddfaV2Reconstructor, names: Sequence[str]) -> None:
-    """Raises UsageError: a picture needs a file that isn't there."""
+    """Raises MissingAssetError: a picture needs a file that isn't there; UsageError: nor is a mesh wanted."""
     if model.head.model is None and set(names) - {"pose"}:
         wanted = next(name for name in names if name != "pose")
-        raise UsageError(f"{wanted} shows the face's surface: {model.no_mesh}")
+        raise type(model.no_mesh)(f"{wanted} shows the face's surface: {model.no_mesh}")
     if model.ncc_code is None and "pncc" in names:
-        raise UsageError("pncc needs ncc_code.npy: `facecli assets get tddfa_v2_ncc`")
+        raise _missing("pncc", [files.NCC_CODE])
     if model.head.uv is None and "uv_tex" in names:
-        raise UsageError("uv_tex needs BFM_UV.mat and indices.npy: `facecli assets get bfm_uv tddfa_v2_indices`")
+        raise _missing("uv_tex", [files.BFM_UV, files.INDICES])
+
+
+def _missing(picture: str, assets: Sequence[Asset]) -> MissingAssetError:
+    """What to say of a `picture` without its files."""
+    lacking = [asset for asset in assets if find(asset) is None] or assets
+    ways = "; ".join(f"{asset.filename}: {how_to_get(asset)}" for asset in lacking)
+    return MissingAssetError(f"{picture} needs {ways}")
 
 
 class DrawnFace:

@@ -127,13 +127,13 @@ def test_pictures_that_need_a_file(cli, own_assets, standins, photo, tmp_path):
     places.rescan()
     words = ("--faces", "largest", "-O", f"whitening={next(own_assets.glob('*v2.pkl'))}")
     ran = run(cli, photo, "--save", "pncc", *words)
-    assert ran.code != 0 and "facecli assets get tddfa_v2_ncc" in ran.errors[0]
+    assert ran.code == 3 and "facecli assets get tddfa_v2_ncc" in ran.errors[0]
     ran = run(cli, photo, "--save", "pictures", *words)
     assert ran.code == 0, ran.err
     made = {path.stem for path in (tmp_path / "out/two/face0").glob("*.png")}
     assert {"sparse", "pose"} <= made and not {"pncc", "uv_tex"} & made
     ran = run(cli, photo, "--layout", "3ddfa_v2", "--save", "uv_tex", *words)
-    assert ran.code == 2 and "BFM_UV.mat" in ran.errors[0]
+    assert ran.code == 3 and "BFM_UV.mat" in ran.errors[0] and "assets get tddfa_v2_indices" in ran.errors[0]
 
 
 # --- head poses alone ------------------------------------------------------------------------------------------------
@@ -172,7 +172,7 @@ def test_what_needs_a_mesh_says_so(cli, trained, photo, tmp_path):
         (("--save", "obj", "-O", "geometry=no"), 2),
         (("-O", "geometry=yes"), 3),
         (("--layout", "3ddfa_v2"), 3),
-        (("--save", "sparse"), 2),
+        (("--save", "sparse"), 3),
     ):
         ran = run(cli, photo, *words)
         assert ran.code == code and len(ran.errors) == 1, (words, ran.err)
