@@ -36,8 +36,8 @@ def reconstruct(
     save: Annotated[
         list[str] | None,
         typer.Option(
-            help="What to write: obj, glb, ply, codes, json, overlay, depth, normals, crop, detail, or all of these; "
-            "the names of the model's own pictures (see `facecli models MODEL`), or pictures for all of them; "
+            help="What to write: obj, glb, ply, codes, json, overlay, depth, normals, crop, detail, arkit, or all of "
+            "these; the names of the model's own pictures (see `facecli models MODEL`), or pictures for all of them; "
             "comma-separated. (default: obj,glb,codes,json,overlay; of a video glb,codes,json,overlay)",
             show_default=False,
         ),

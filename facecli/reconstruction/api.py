@@ -16,6 +16,7 @@ import numpy as np
 
 from facecli.codes import Codes
 from facecli.errors import InputError
+from facecli.export.arkit import NAMES
 from facecli.export.detail import with_normal_map
 from facecli.geometry.mesh import TriangleMesh
 from facecli.io.images import on_white
@@ -47,6 +48,7 @@ class ReconstructedFace:
     frame: Frame
     number: int
     settings: Settings
+    stream: FaceStream | None = None
 
     @property
     def input(self) -> str:
@@ -95,6 +97,18 @@ class ReconstructedFace:
         reconstruction = self.frame.reconstruction
         mesh = reconstruction.mesh(self.number, texture_of(self.frame, self.number, self.settings))
         return with_normal_map(mesh, reconstruction, self.number)
+
+    @cached_property
+    def arkit(self) -> dict[str, float]:
+        """Weights 0..1 of ARKit's 52 blend shapes, by :data:`facecli.export.arkit.NAMES`.
+
+        Raises:
+            UsageError: neither the model nor the landmarker tells them.
+        """
+        frame = self.frame
+        faces = frame.faces[self.number : self.number + 1]
+        (found,) = self.stream.arkit(self.codes, self.reconstruction, faces)
+        return dict(zip(NAMES, found.weights[0].tolist(), strict=True))
 
     @property
     def pictures(self) -> dict[str, np.ndarray]:
@@ -151,7 +165,8 @@ def reconstruct(
                     if frame.error and on_error == "raise":
                         raise frame.error
                     if not frame.error:
-                        yield from (ReconstructedFace(frame, n, stream.settings) for n in range(len(frame.faces)))
+                        for number in range(len(frame.faces)):
+                            yield ReconstructedFace(frame, number, stream.settings, stream)
     finally:
         streams.close()
 

@@ -26,6 +26,7 @@ from facecli.io.arrays import write_npz
 from facecli.io.images import read_image
 from facecli.io.video import SegmentWriter, assemble_video
 from facecli.plugin import Reconstruction
+from facecli.reconstruction.arkit import NoWeights, source_of, track_of, write_track
 from facecli.reconstruction.film import Film
 from facecli.reconstruction.folder import ResultFolder
 from facecli.reconstruction.layouts import Places
@@ -105,6 +106,7 @@ class Clip:
         self.meshes: dict[int, TriangleMesh] = {}
         self._chunks: Chunks | None = None
         self._pictures: dict[int, dict[str, str]] = {}
+        self._with_arkit: set[int] = set()
         self._sizes: dict[str, tuple[int, ...]] = {}
 
     def begin(self, film: Film, chunks: Chunks) -> None:
@@ -125,6 +127,7 @@ class Clip:
             painted.streams |= self._laid_out(frame)
         if frame.faces:
             check_detail(frame, self.settings, self.save)
+            self._check_arkit(frame)
         for number, person in enumerate(frame.people):
             self._write_per_frame(frame, number, person)
             if "glb" in self.save:
@@ -171,6 +174,15 @@ class Clip:
             else:
                 write_pictures(frame, number, folder, self.settings, (kind,), stem)
         write_model_pictures(frame, number, below, stem)
+
+    def _check_arkit(self, frame: Frame) -> None:
+        """
+        Raises:
+            NoWeights: the user asks for ARKit weights by name, and there are none. Better now than at the end.
+        """
+        if "arkit" in self.save and "arkit" not in self.settings.implied:
+            told = all(face.blendshapes for face in frame.faces)
+            source_of(self.model, self.settings.model, frame.mixed, frame.reconstruction, told=told, of_video=True)
 
     # --- in order, after painting ------------------------------------------------------------------------------------
 
@@ -253,6 +265,8 @@ class Clip:
             save_codes(folder / "codes.npz", spread.codes, **extras)
         if "glb" in self.save:
             self._write_animation(folder / "mesh.glb", track.person, spread, frames["time"])
+        if "arkit" in self.save:
+            self._write_arkit(folder, track.person, spread, frames["time"])
         pictures = {name: f"{name}.mp4" for name in self._picture_names() if (folder / name).is_dir()}
         for name, video in pictures.items():
             self._write_picture_video(folder / video, folder / name, frames)
@@ -312,6 +326,28 @@ class Clip:
             weights=None if rig is None else code_weights(rig, track.codes),
         )
 
+    def _write_arkit(self, folder: Path, person: int, track: Spread, times: np.ndarray) -> None:
+        try:
+            found, source = track_of(
+                self.model,
+                self.settings.model,
+                self._decode,
+                lambda index: self._track_codes(track, index),
+                track.visible,
+                times,
+                float(self._film.average_rate),
+                step=DECODE_FRAMES,
+                blendshapes=track.extras.get("blendshapes"),
+                smoother=self.settings.smoother,
+                smooth_window=self.settings.smooth_window,
+            )
+        except NoWeights:
+            if "arkit" not in self.settings.implied:
+                raise
+            return
+        self._with_arkit.add(person)
+        write_track(folder, found, input=self.name, face=person, model=self.settings.model, source=source, **self.notes)
+
     @staticmethod
     def _track_codes(track: Spread, index: slice | np.ndarray) -> Codes:
         index = index if isinstance(index, slice) else torch.from_numpy(index)
@@ -365,6 +401,8 @@ class Clip:
             del record[key]
         posed = "head_pose" in chunk
         record |= self.notes | self.files
+        if person in self._with_arkit:
+            record["arkit"] = f"face{person}/arkit.json"
         record["head_angles"] = to_jsonable(head_angles(chunk["head_pose"][row])) if posed else None
         if self._pictures.get(person):
             record["pictures"] = self._pictures[person]

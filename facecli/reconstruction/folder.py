@@ -24,7 +24,7 @@ from facecli.io.journal import RUN_FILE
 from facecli.reconstruction.layouts import Places, Staging
 
 FACES_FILE, LOCK_FILE = "faces.jsonl", "lock"
-FILE_KEYS = ("mesh", "overlay", "codes", "animation", "gif")
+FILE_KEYS = ("mesh", "overlay", "codes", "arkit", "animation", "gif")
 """Of a record: paths relative to the folder. So are those in the dictionary `pictures` and the list `files`."""
 _CHOOSE = "choose another -o"
 

@@ -20,6 +20,7 @@ from facecli.detect.face import Face
 from facecli.errors import FacecliError
 from facecli.io.atomic import atomic_write
 from facecli.io.video import VideoReader
+from facecli.reconstruction.arkit import blendshape_row
 from facecli.reconstruction.clip import Clip, Painted
 from facecli.reconstruction.events import Event, FrameDone, InputFailed
 from facecli.reconstruction.film import Film
@@ -172,7 +173,7 @@ class Recording(_Pass):
         if frame.mixed is not None and frame.mixed is not frame.codes:
             row |= {f"mixed/{name}": value[number].numpy(force=True) for name, value in frame.mixed.values.items()}
         if face.blendshapes:
-            row["blendshapes"] = np.array(list(face.blendshapes.values()), np.float32)
+            row["blendshapes"] = blendshape_row(face.blendshapes)
         if self.clip is None:  # to be cropped again in the second pass
             row |= {"points": face.points, "point_set": face.point_set}
         return row

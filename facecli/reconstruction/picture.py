@@ -22,6 +22,7 @@ from facecli.export.rig import code_weights
 from facecli.geometry.mesh import TriangleMesh, triangle_areas
 from facecli.io.images import write_image
 from facecli.plugin import FaceView, Layout, Reconstruction
+from facecli.reconstruction.arkit import write_still
 from facecli.reconstruction.settings import Settings
 from facecli.reconstruction.stream import Frame
 from facecli.render.pictures import depth_picture, depth_to_uint16, draw_overlay, draw_pose_axes, normals_picture
@@ -77,12 +78,16 @@ def _write_faces(frame: Frame, folder: Path, settings: Settings, save: tuple[str
         if "codes" in save:
             face = frame.faces[number]
             save_codes(below / "codes.npz", frame.mixed.select(number), box=[face.box], score=[face.score])
+        if frame.arkit:
+            write_still(below, frame.arkit[number], input=frame.name, face=number, model=settings.model)
         record = record_of(frame, number, settings)
         files = {
             "mesh": next((f"{name}/{MESH_FILES[kind]}" for kind in MESH_FILES if kind in save), None),
             "overlay": f"{name}/overlay.png" if "overlay" in save else None,
             "codes": f"{name}/codes.npz" if "codes" in save else None,
         }
+        if frame.arkit:
+            files["arkit"] = f"{name}/arkit.json"
         if "json" in save:
             own_files = {key: path and path.split("/")[-1] for key, path in files.items()}
             further = {"pictures": pictures, "detail": detail}

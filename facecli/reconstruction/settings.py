@@ -24,6 +24,7 @@ SAVE_CHOICES = {
     "normals": "normals.png",
     "crop": "crop.png: what the model saw",
     "detail": "the surface with its wrinkles, where the model has them",
+    "arkit": "arkit.csv (Live Link Face's layout) and arkit.json: 52 expression weights a frame, as ARKit names them",
 }
 DEFAULT_SAVE = ("obj", "glb", "codes", "json", "overlay")
 DEFAULT_SAVE_VIDEO = ("glb", "codes", "json", "overlay")
@@ -32,7 +33,7 @@ DEFAULT_SAVE_VIDEO = ("glb", "codes", "json", "overlay")
 ALL, PICTURES = "all", "pictures"
 """Words for all of facecli's own files, and for all pictures of the model's own."""
 
-SURFACE = ("obj", "glb", "ply", "depth", "normals", "detail")
+SURFACE = ("obj", "glb", "ply", "depth", "normals", "detail", "arkit")
 """Words of what a model without a mesh can't give."""
 
 FRAME_FOLDERS = {

@@ -24,6 +24,7 @@ from facecli.export.rig import at_rest
 from facecli.io.images import read_image
 from facecli.pipeline import FATAL, Outcome, cpu_count, gather, parallel_map
 from facecli.plugin import Crop, Detector, Landmarker, Layout, Reconstruction, Reconstructor, Rig
+from facecli.reconstruction.arkit import NoWeights, Weights, weights_of_faces
 from facecli.reconstruction.settings import DEFAULT_MODEL, Settings, choose_device
 
 
@@ -47,6 +48,7 @@ class Frame:
         codes: the model's codes of these faces; `mixed`: after smoothing, what is decoded.
         pictures, in_photo: the model's own pictures, name -> one [h, w, 3] a face; at the photograph's size, too.
         rig, neutral: blend shapes for a photograph's GLB, and the vertices [B, V, 3] of the faces at rest.
+        arkit: a photograph's ARKit weights, B of them, where they are to be saved.
         own: where `mixed` isn't what the picture shows, but another expression: the faces as it shows them, for their
             textures.
         beside: what else the origin wants to draw; `notes` of what its records tell further.
@@ -75,6 +77,7 @@ class Frame:
     in_photo: dict[str, list[np.ndarray]] = field(default_factory=dict)
     rig: Rig | None = None
     neutral: torch.Tensor | None = None
+    arkit: list[Weights] = field(default_factory=list)
     own: Reconstruction | None = None
     beside: Any = None
     notes: dict[str, Any] = field(default_factory=dict)
@@ -179,6 +182,15 @@ class FaceStream:
         """Meshes of all faces of `codes` at once, which may lie on any device."""
         with self._model_lock, torch.inference_mode():
             return self.model.decode(codes.to(self.device))
+
+    def arkit(self, codes: Codes, decoded: Reconstruction, faces: list[Face]) -> list[Weights]:
+        """ARKit weights of the faces of a picture, each [1, …].
+
+        Raises:
+            NoWeights: there are none.
+        """
+        with self._model_lock, torch.inference_mode():
+            return weights_of_faces(self.model, self.plugin.name, self.decode, codes.to(self.device), decoded, faces)
 
     # --- faces and crops, in worker threads --------------------------------------------------------------------------
 
@@ -339,6 +351,9 @@ class FaceStream:
         photographs = [frame for frame in frames if frame.index is None]
         if photographs and self._rigged and self._rig is not None:
             self._decode_at_rest(photographs)
+        if "arkit" in self.settings.saves(video=False):
+            for frame in photographs:
+                self._tell_expressions(frame)
 
     def _dress(self, frame: Frame) -> None:
         """The textures that users have for this very input. (A layout asks by itself.)"""
@@ -355,6 +370,13 @@ class FaceStream:
         codes = at_rest(self._rig, Codes.concatenate([frame.mixed for frame in frames]).to(self.device))
         for frame, part in _shares(frames, self.model.decode(codes)):
             frame.rig, frame.neutral = self._rig, part.vertices
+
+    def _tell_expressions(self, frame: Frame) -> None:
+        try:
+            frame.arkit = self.arkit(frame.mixed, frame.reconstruction, frame.faces)
+        except NoWeights as error:
+            if "arkit" not in self.settings.implied:
+                frame.error = error.of_input(frame.name)
 
     def _draw(self, frames: list[Frame], codes: Codes, decoded: Reconstruction) -> None:
         crops = [crop for frame in frames for crop in frame.crops] or None

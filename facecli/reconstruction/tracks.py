@@ -22,6 +22,7 @@ from facecli.detect.face import Face
 from facecli.errors import InputError, UsageError
 from facecli.io.arrays import write_npz
 from facecli.plugin import Reconstructor
+from facecli.reconstruction.arkit import blendshapes_of
 from facecli.reconstruction.settings import AUTO, Settings
 from facecli.smoothing import BLOCK_NUMBERS, FIXED, ROTATIONS, CodesSmoother, savitzky_golay, steadiers
 
@@ -161,6 +162,8 @@ class Track:
             points = np.array(self.faces["points"][row])
             if not np.isnan(points).all():
                 face.points, face.point_set = points[~np.isnan(points).all(1)], self.point_set
+        if "blendshapes" in self.faces:
+            face.blendshapes = blendshapes_of(self.faces["blendshapes"][row])
         return face
 
 

@@ -57,7 +57,8 @@ def transfer(source: Input, target: Input, model: str | None = None, **settings:
                         raise frame.error
                     if frame.faces and frame.own is None:
                         frame.own = pair.own(frame.codes)
-                    yield from (ReconstructedFace(frame, n, pair.stream.settings) for n in range(len(frame.faces)))
+                    for number in range(len(frame.faces)):
+                        yield ReconstructedFace(frame, number, pair.stream.settings, pair.stream)
         finally:
             cast.close(finished=True)
 
