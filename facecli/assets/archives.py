@@ -136,12 +136,11 @@ def _whole(asset: Asset, archive: Archive, root: str) -> bool:
     return all(fnmatch.filter(inside, pattern) for pattern in patterns)
 
 
-def unpack_folder(archive: Archive, root: str, target: Path) -> None:
-    """Write the files below `root` into the new folder `target`.
+def check_folder(archive: Archive, root: str) -> dict[str, str]:
+    """The files below `root` by their paths in the archive: paths in the folder.
 
     Raises:
-        ArchiveError: links, paths that lead out of the folder, absurd sizes, damage; `target` may be half-written.
-        OutputError: no room, or the folder can't be written.
+        ArchiveError: links, paths that lead out of the folder, absurd sizes.
     """
     inside = {name: name.removeprefix(root) for name in archive.names if name.startswith(root)}
     for name in (*inside.values(), *(link.removeprefix(root) for link in archive.links if link.startswith(root))):
@@ -152,7 +151,18 @@ def unpack_folder(archive: Archive, root: str, target: Path) -> None:
     total = sum(archive.sizes[name] for name in inside)
     if total > LARGEST_FOLDER:
         raise ArchiveError(f"is not to be trusted: it unpacks to {total:,} bytes")
-    check_room(target.parent, total)
+    return inside
+
+
+def unpack_folder(archive: Archive, root: str, target: Path) -> None:
+    """Write the files below `root` into the new folder `target`.
+
+    Raises:
+        ArchiveError: as :func:`check_folder`, or damage; `target` may be half-written.
+        OutputError: no room, or the folder can't be written.
+    """
+    inside = check_folder(archive, root)
+    check_room(target.parent, sum(archive.sizes[name] for name in inside))
     for name, relative in inside.items():
         _write(archive, name, target / relative)
 

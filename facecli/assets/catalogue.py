@@ -81,6 +81,9 @@ class Asset:
         make: ``"module:function"`` that makes the file of its `parts` for ``facecli assets convert``, where nobody
             hands it out: called with a dictionary of the parts' names and paths, and the path of what it should write.
         parts: the assets that it is made of.
+        extract: ``"module:function"`` that makes the file of the archive that `url` gives, where it doesn't lie in it:
+            called with the path of that archive, or of the folder that it unpacks to, and the path of what it should
+            write. `member`, with its folder, is then what such an archive or folder is known by.
     """
 
     name: str
@@ -101,6 +104,7 @@ class Asset:
     converted: str = ""
     make: str = ""
     parts: tuple[Asset, ...] = ()
+    extract: str = ""
 
     def __post_init__(self):
         if not 0 <= len(self.sha256) <= 64 or set(self.sha256) - set("0123456789abcdef"):
@@ -113,12 +117,19 @@ class Asset:
             raise ValueError(f"{self.name}: convert and converted belong together")
         if bool(self.make) != bool(self.parts):
             raise ValueError(f"{self.name}: make and parts belong together")
+        if self.extract and "/" not in self.member:
+            raise ValueError(f"{self.name}: what is extracted is known by a file in a folder, not {self.member!r}")
 
     @property
     def filenames(self) -> tuple[str, ...]:
         """All names to look for: what was converted, the official one, others."""
         converted = (self.converted,) if self.converted else ()
         return (*converted, self.filename, *self.alternatives)
+
+    @property
+    def raw(self) -> tuple[str, str]:
+        """What it is extracted from: the folder's name, and that of the file which marks it; empty for other assets."""
+        return tuple(self.member.rsplit("/", 2)[-2:]) if self.extract else ("", "")
 
     @property
     def is_folder(self) -> bool:

@@ -68,6 +68,36 @@ def make(asset: Asset, files: Iterable[Path] = (), folder: Path | None = None) -
     return _made(asset, asset.make, _parts(asset, files), Path(folder or places.data_folder()) / asset.filename)
 
 
+def extract(asset: Asset, source: Path, final: Path) -> Path:
+    """Make `asset`, as `final`, of the archive or folder `source`, whole or not at all.
+
+    Raises:
+        InputError: `source` isn't what it is made of, or is damaged.
+        OutputError: the folder can't be written or the disk is full.
+    """
+    return _made(asset, asset.extract, source, final)
+
+
+def extract_found(asset: Asset, files: Iterable[Path] = (), folder: Path | None = None) -> Path:
+    """Make `asset` of the one archive or folder in `files`, else of the folder that lies where models' files are, in
+    `folder` (the user's data folder).
+
+    Raises:
+        UsageError: several are given.
+        MissingAssetError: none is given, and none is there.
+        InputError, OutputError: as :func:`extract`.
+    """
+    given = list(files)
+    if len(given) > 1:
+        raise UsageError(f"{asset.name}: is made of one archive or folder, not of {len(given)}")
+    source = given[0] if given else next((path for path in store.candidates(asset) if path.is_dir()), None)
+    if source is None:
+        raise MissingAssetError(
+            f"there is no folder {asset.raw[0]} to make {asset.filename} of: {store.how_to_get(asset)}"
+        )
+    return extract(asset, source, Path(folder or places.data_folder()) / asset.filename)
+
+
 def _parts(asset: Asset, files: Iterable[Path]) -> dict[str, Path]:
     """Where each part lies, by the parts' names."""
     found = _given(asset, files)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from facecli.assets import archives, places, store, verify
+from facecli.assets import archives, convert, places, store, verify
 from facecli.assets.catalogue import Asset, catalogue
 from facecli.assets.download import check_room
 from facecli.errors import InputError
@@ -168,6 +168,8 @@ def _paths_of(asset: Asset) -> tuple[str, ...]:
 def _import_member(asset: Asset, archive: archives.Archive, member: str, path: Path, folder: Path) -> Imported:
     source = f"{path}:{member}"
     final = folder / _name_for(asset, PurePosixPath(member).name)
+    if asset.extract and PurePosixPath(member).name == asset.raw[1]:
+        return Imported(asset, convert.extract(asset, path, final), str(path))
     if problem := store.copy_checked(asset, archive.read(member), final):
         raise InputError(source, problem, "get it again")
     return Imported(asset, final, source, _doubt(asset, path / member))
@@ -189,18 +191,23 @@ def _import_archived_folder(asset: Asset, archive: archives.Archive, path: Path,
 
 
 def _folders_below(path: Path) -> Iterator[tuple[Path, Asset]]:
-    """The folders at and below `path` that are assets, by their names and the file that marks them."""
+    """The folders at and below `path` that are assets, by their names and the file that marks them; or that assets are
+    extracted from, by that file alone."""
     assets = [asset for asset in catalogue().values() if asset.is_folder]
+    raw = {asset.raw[1]: asset for asset in catalogue().values() if asset.extract}
     for where, inner, files in os.walk(path):
         inner.sort()
         name = Path(where).resolve().name
         asset = next((asset for asset in assets if name in asset.filenames and asset.contains[0] in files), None)
+        asset = asset or next((raw[marker] for marker in raw if marker in files), None)
         if asset:
             inner.clear()  # nothing else is looked for inside
             yield Path(where), asset
 
 
 def _import_model_folder(asset: Asset, source: Path, folder: Path) -> Imported:
+    if asset.extract:
+        return Imported(asset, convert.extract(asset, source, folder / asset.filename), str(source))
     if problem := verify.problem(asset, source):
         raise InputError(source, problem, "get it again")
     final = folder / _name_for(asset, source.resolve().name)

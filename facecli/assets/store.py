@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ from facecli.assets.download import (
     refused_login,
 )
 from facecli.assets.login import Ask
-from facecli.errors import MissingAssetError
+from facecli.errors import InputError, MissingAssetError
 from facecli.io.atomic import replace_folder, temporary_name
 
 _FULL_DIGEST = 64
@@ -49,13 +50,15 @@ class State:
 
 def candidates(asset: Asset) -> list[Path]:
     """All that goes by one of the asset's names, in the order in which it counts: by places; in each what was
-    converted, unless a newer original lies beside it; the official name; other names."""
+    converted, unless a newer original lies beside it; the official name; other names; what it is extracted from."""
     found: list[Path] = []
-    for there in places.candidates(asset.filenames, asset.contains[0] if asset.is_folder else ""):
+    raw = places.candidates(asset.raw[:1], asset.raw[1]) if asset.extract else None
+    for number, there in enumerate(places.candidates(asset.filenames, asset.contains[0] if asset.is_folder else "")):
         made = [path for path in there if path.name == asset.converted]
         originals = [path for path in there if path.name != asset.converted]
         stale = made and originals and _changed(asset, originals[0]) > _changed(asset, made[0])
         found += [*originals, *made] if stale else [*made, *originals]
+        found += raw[number] if raw else []
     return list(dict.fromkeys(found))
 
 
@@ -294,7 +297,10 @@ def _fetch_from(asset: Asset, source: Source, final: Path, talk: _Talk) -> None:
     if asset.size:
         check_room(final.parent, asset.size - job.have)
     while True:
-        download(job, talk.progress, talk.note)
+        if not (asset.extract and zipfile.is_zipfile(job.part)):  # else it came whole, and extracting was cut off
+            download(job, talk.progress, talk.note)
+        if asset.extract and source.packed and talk.note:
+            talk.note(f"{asset.filename}: making it of {name}")
         problem = _take(asset, source, job, final)
         if not problem:
             return
@@ -315,6 +321,8 @@ def _take(asset: Asset, source: Source, job: Job, final: Path) -> str:
         return problem
     if source.login and not archives.is_archive(job.part):
         return f"no archive came: {refused_login(job)}"
+    if asset.extract:
+        return _extract(asset, job, final)
     try:
         with archives.open_archive(job.part) as archive:
             problem = _take_from_archive(asset, archive, final)
@@ -323,6 +331,17 @@ def _take(asset: Asset, source: Source, job: Job, final: Path) -> str:
     if not problem:
         job.discard()
     return problem
+
+
+def _extract(asset: Asset, job: Job, final: Path) -> str:
+    from facecli.assets.convert import extract
+
+    try:
+        extract(asset, job.part, final)
+    except InputError as error:
+        return f"{error.source.removeprefix(str(job.part)).lstrip(':') or 'the archive'} {error.problem}"
+    job.discard()
+    return ""
 
 
 def _take_from_archive(asset: Asset, archive: archives.Archive, final: Path) -> str:

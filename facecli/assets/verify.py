@@ -43,6 +43,8 @@ def quick_problem(asset: Asset, path: Path) -> str:
     """Like :func:`problem`, from lengths, beginnings and a remembered digest: reads a few bytes only."""
     if asset.is_folder:
         return _folder_problem(asset, path)
+    if asset.extract and path.is_dir():
+        return _file_problem(path / asset.raw[1], zipped=False)
     if is_converted(asset, path):
         return _file_problem(path, zipped=is_zip(path.name))
     if other := asset.other_edition(path.parent.name):

@@ -403,16 +403,16 @@ def convert_assets(
     Models find the result in the official file's stead. The official file stays.
 
     A file that nobody hands out is made of its parts, which stay, too: `facecli assets convert bfm
-    01_MorphableModel.mat Exp_Pca.bin …`. Parts that aren't named are looked for where models' files are.
+    01_MorphableModel.mat Exp_Pca.bin …`. Parts that aren't named are looked for where models' files are. One that is
+    handed out in another form is made of that: `facecli assets convert ict-facekit FaceXModel`.
     """
-    from facecli.assets import convert
     from facecli.assets.catalogue import lookup
 
     names, files = _split_files(names or [])
     exit_code = 0
     for asset in lookup(names) if names else _convertible():
         try:
-            path = convert.make(asset, files, to) if asset.make else convert.convert(asset, to)
+            path = _converted(asset, files, to)
         except FacecliError as error:
             console.fail(str(error))
             exit_code = max(exit_code, error.exit_code)
@@ -423,11 +423,19 @@ def convert_assets(
         raise typer.Exit(exit_code)
 
 
+def _converted(asset: Asset, files: list[Path], to: Path | None) -> Path:
+    from facecli.assets import convert
+
+    if asset.make:
+        return convert.make(asset, files, to)
+    return convert.extract_found(asset, files, to) if asset.extract else convert.convert(asset, to)
+
+
 def _split_files(words: list[str]) -> tuple[list[str], list[Path]]:
-    """Names, and the files that follow the one of an asset that is made of parts."""
+    """Names, and the files that follow the one of an asset that is made of others."""
     from facecli.assets.catalogue import lookup
 
-    if len(words) > 1 and lookup(words[:1])[0].make:
+    if len(words) > 1 and ((asset := lookup(words[:1])[0]).make or asset.extract):
         return words[:1], [Path(word) for word in words[1:]]
     return words, []
 
@@ -437,6 +445,7 @@ def _convertible() -> Iterable[Asset]:
     from facecli.assets.store import candidates
 
     found = [a for a in catalogue().values() if a.convert and any(p.name != a.converted for p in candidates(a))]
+    found += [a for a in catalogue().values() if a.extract and any(p.is_dir() for p in candidates(a)[:1])]
     if not found:
         console.say("none of the files that gain by it is on this machine; `facecli assets list` shows them")
     return found

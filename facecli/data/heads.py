@@ -9,8 +9,6 @@ from facecli.data.head_model import HeadModel
 from facecli.errors import InputError, UsageError
 
 FACES = ("ict", "flame", "formula")
-ICT_FILE = "ict_facekit.npz"
-"""Looked for in the folders of assets."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +17,7 @@ class HeadChoice:
 
     Args:
         faces: of :data:`FACES`.
-        path: None for a model that needs no file, or finds its own.
+        path: a file, or ICT-FaceKit's folder of OBJ files; None for a model that needs no file, or finds its own.
     """
 
     faces: str
@@ -50,17 +48,16 @@ def choose_heads(faces: str | None = None, face_model: Path | None = None) -> He
     Raises:
         UsageError: no such model, or a file for one that takes none.
         MissingAssetError: ICT-FaceKit is asked for and not there.
-        InputError: `face_model` is no file.
+        InputError: `face_model` isn't there.
     """
     if faces is not None and faces not in FACES:
         raise UsageError(f"--faces is one of {', '.join(FACES)}, not {faces!r}")
     if face_model is not None:
         if faces == "formula":
             raise UsageError("--faces formula takes no --face-model")
-        if not face_model.is_file():
-            raise InputError(
-                face_model, "no such file", "--face-model is ICT-FaceKit's .npz, or FLAME with --faces flame"
-            )
+        if not (face_model.is_file() or (face_model.is_dir() and faces in (None, "ict"))):
+            mend = "--face-model is ICT-FaceKit's .npz or its folder FaceXModel, or FLAME with --faces flame"
+            raise InputError(face_model, "no such file", mend)
         return HeadChoice(faces or "ict", face_model)
     found = find_ict()
     if faces == "ict" or (faces is None and found is not None):
@@ -71,18 +68,18 @@ def choose_heads(faces: str | None = None, face_model: Path | None = None) -> He
 
 
 def find_ict() -> Path | None:
-    """ICT-FaceKit's ``.npz`` in the folders of assets, or None."""
-    from facecli.assets import places
+    """ICT-FaceKit's ``.npz``, or its folder of OBJ files, in the folders of assets, or None."""
+    from facecli.assets.store import candidates
+    from facecli.morphable.ict_assets import ICT_FACEKIT
 
-    return next((path for place in places.candidates((ICT_FILE,)) for path in place), None)
+    return next(iter(candidates(ICT_FACEKIT)), None)
 
 
 def _missing_ict() -> Exception:
-    from facecli.assets import places
+    from facecli.assets.store import how_to_get
     from facecli.errors import MissingAssetError
+    from facecli.morphable.ict_assets import ICT_FACEKIT
 
-    folders = ", ".join(str(folder) for folder in places.search_folders())
-    return MissingAssetError(
-        f"{ICT_FILE} (ICT-FaceKit's face model, MIT licence) is in none of {folders}: name it with --face-model, "
-        "or use --faces formula, which needs no file"
-    )
+    words = "name it with --face-model, or use --faces formula, which needs no file"
+    missing = f"{ICT_FACEKIT.filename} (ICT-FaceKit's face model) is missing"
+    return MissingAssetError(f"{missing}: {how_to_get(ICT_FACEKIT)}; or {words}")

@@ -1,6 +1,6 @@
-"""Vertices and triangles of OBJ files, quickly: scans have hundreds of thousands of lines.
+"""Vertices and faces of OBJ files, quickly: scans have hundreds of thousands of lines.
 
-`facecli.export.obj.read_obj` also reads UV, colours and textures, a line at a time.
+`facecli.export.obj.read_obj` also reads colours and textures, a line at a time.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from facecli.errors import InputError
 from facecli.io.polygons import fans
 
 _UV_AND_NORMAL = re.compile(rb"/\S*")
+_UV = re.compile(rb"(?<!\S)[^\s/]+/(-?\d{1,18})(?![^\s/])")
 _INDENTED = b"\n ", b"\n\t", b"\r ", b"\r\t"
 _BACKSLASH = b"\\"
 _MEND = "was it cut off? else export it again as OBJ"
@@ -53,16 +54,73 @@ def parse_obj(path: str | Path, data: bytes) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         InputError: a line breaks the format; its number is named.
     """
-    v, f = _lines_of(data)
+    vertices, corners, counts = parse_obj_polygons(path, data)
+    return vertices, fans(corners, counts)
+
+
+def parse_obj_polygons(path: str | Path, data: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """As :func:`parse_obj`, with polygons as they are: vertices [V, 3], the vertices of all polygons one behind the
+    other [N] int64, and how many each has [P] int64.
+
+    Raises:
+        InputError: as :func:`parse_obj`.
+    """
+    v, f = _lines_of(data, b"v", b"f")
     vertices = _vertices(path, v)
     indices, counts = _corners(path, f)
-    if (indices < 1).any():
-        indices = _from_the_end(path, indices, counts, f.numbers, v.numbers)
-    return vertices, fans(indices - 1, counts)
+    return vertices, _absolute(path, indices, counts, f, v) - 1, counts
 
 
-def _lines_of(data: bytes) -> tuple[_Lines, _Lines]:
-    """The lines that begin with ``v`` and those with ``f``."""
+def parse_obj_vertices(path: str | Path, data: bytes) -> tuple[np.ndarray, bytes]:
+    """Vertices [V, 3] float64 and the lines of the faces as they stand, by which files of one mesh are known without
+    reading its faces again.
+
+    Raises:
+        InputError: a line of a vertex breaks the format; its number is named.
+    """
+    v, f = _lines_of(data, b"v", b"f")
+    return _vertices(path, v), b"\n".join(f.lines)
+
+
+@dataclass(frozen=True)
+class TexturedPolygons:
+    """A mesh whose every corner has a UV.
+
+    Args:
+        vertices: [V, 3] float64. uv: [T, 2] float64.
+        corners, uv_corners: [N] int64, the vertex and the UV of each corner of all polygons, one behind the other.
+        counts: [P] int64, corners of each polygon.
+    """
+
+    vertices: np.ndarray
+    uv: np.ndarray
+    corners: np.ndarray
+    uv_corners: np.ndarray
+    counts: np.ndarray
+
+
+def parse_textured_obj(path: str | Path, data: bytes) -> TexturedPolygons:
+    """As :func:`parse_obj`, with UV and with polygons as they are.
+
+    Raises:
+        InputError: a line breaks the format, a corner has no UV, or one names what isn't there.
+    """
+    v, vt, f = _lines_of(data, b"v", b"vt", b"f")
+    vertices, uv = _vertices(path, v), _vertices(path, vt, axes=2)
+    corners, counts = _corners(path, f)
+    corners = _absolute(path, corners, counts, f, v) - 1
+    found = _UV.findall(b" ".join(b" ".join(row) for row in f.rows()))
+    if len(found) != len(corners):
+        raise InputError(path, "has faces without UV", _MEND)
+    uv_corners = _absolute(path, np.array(list(map(int, found)), np.int64), counts, f, vt) - 1
+    for what, found, there in (("vertices", corners, vertices), ("UV", uv_corners, uv)):
+        if len(found) and found.max() >= len(there):
+            raise InputError(path, f"has faces of {found.max() + 1} {what} and holds {len(there)}", _MEND)
+    return TexturedPolygons(vertices, uv, corners, uv_corners, counts)
+
+
+def _lines_of(data: bytes, *keywords: bytes) -> Iterator[_Lines]:
+    """The lines that begin with each keyword."""
     lines = data.removeprefix(b"\xef\xbb\xbf").splitlines()
     numbers = None
     if _BACKSLASH in data:
@@ -76,7 +134,7 @@ def _lines_of(data: bytes) -> tuple[_Lines, _Lines]:
         at = [index + 1 if numbers is None else numbers[index] for index in found]
         return _Lines(keyword, at, [lines[index] for index in found])
 
-    return beginning(b"v"), beginning(b"f")
+    return map(beginning, keywords)
 
 
 def _joined(lines: list[bytes]) -> Iterator[tuple[int, bytes]]:
@@ -93,16 +151,17 @@ def _joined(lines: list[bytes]) -> Iterator[tuple[int, bytes]]:
         yield start, b" ".join(parts)
 
 
-def _vertices(path: str | Path, v: _Lines) -> np.ndarray:
+def _vertices(path: str | Path, v: _Lines, axes: int = 3) -> np.ndarray:
     table = v.table()
     try:
-        if table is not None and table[1] >= 4:
+        if table is not None and table[1] > axes:
             words, width = table
-            return np.array([list(map(float, words[axis::width])) for axis in (1, 2, 3)], np.float64).T.copy()
-        rows = [(float(row[0]), float(row[1]), float(row[2])) for row in v.rows()]
-        return np.array(rows, np.float64).reshape(-1, 3)
+            columns = [list(map(float, words[1 + axis :: width])) for axis in range(axes)]
+            return np.array(columns, np.float64).T.copy()
+        rows = [[float(row[axis]) for axis in range(axes)] for row in v.rows()]
+        return np.array(rows, np.float64).reshape(-1, axes)
     except (ValueError, IndexError):
-        raise _broken(path, v, _three_numbers) from None
+        raise _broken(path, v, lambda words: _numbers(words, axes)) from None
 
 
 def _corners(path: str | Path, f: _Lines) -> tuple[np.ndarray, np.ndarray]:
@@ -128,10 +187,10 @@ def _corners(path: str | Path, f: _Lines) -> tuple[np.ndarray, np.ndarray]:
     return indices, counts
 
 
-def _three_numbers(words: list[bytes]) -> None:
-    if len(words) < 3:
-        raise ValueError(f"{len(words)} numbers where 3 belong")
-    for word in words[:3]:
+def _numbers(words: list[bytes], axes: int) -> None:
+    if len(words) < axes:
+        raise ValueError(f"{len(words)} numbers where {axes} belong")
+    for word in words[:axes]:
         float(word)
 
 
@@ -153,10 +212,12 @@ def _broken(path: str | Path, lines: _Lines, check: Callable[[list[bytes]], None
     return InputError(path, "is broken", _MEND)
 
 
-def _from_the_end(path, indices: np.ndarray, counts: np.ndarray, f_lines: list[int], v_lines: list[int]) -> np.ndarray:
-    """`indices` with the negative ones counted from the start."""
-    line = np.repeat(f_lines, counts)
-    so_far = np.searchsorted(v_lines, line)
+def _absolute(path, indices: np.ndarray, counts: np.ndarray, f: _Lines, named: _Lines) -> np.ndarray:
+    """`indices` of lines of `named`, with the negative ones counted from the start."""
+    if not (indices < 1).any():
+        return indices
+    line = np.repeat(f.numbers, counts)
+    so_far = np.searchsorted(named.numbers, line)
     absolute = np.where(indices < 0, so_far + 1 + indices, indices)
     if (absolute < 1).any():
         bad = int(np.argmax(absolute < 1))

@@ -1,4 +1,4 @@
-"""Reads ICT-FaceKit's light face model as one `.npz` of plain arrays."""
+"""Reads ICT-FaceKit's light face model: one `.npz` of plain arrays, or the published folder of OBJ files."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ class IctArrays:
 
 
 def read_ict(path: str | Path) -> IctArrays:
-    """The model's ``.npz``.
+    """The model, of its ``.npz`` or of the folder ``FaceXModel`` (or a clone around it), which is made into one, once.
 
     Raises:
         InputError: missing, damaged, or something else.
     """
-    content = _read(path)
+    content = _read_folder(path) if Path(path).is_dir() else _read(path)
     problem = _misfit(content)
     if problem:
         raise InputError(path, f"is not ICT-FaceKit's face model: {problem}", _MEND)
@@ -69,6 +69,13 @@ def read_ict(path: str | Path) -> IctArrays:
         source_vertex=content["source_vertex"].astype(np.int64),
         fingerprint=_fingerprint(content),
     )
+
+
+def _read_folder(folder: str | Path) -> dict[str, np.ndarray]:
+    from facecli.morphable.ict_convert import converted_folder, ict_content
+
+    made = converted_folder(folder)
+    return _read(made) if made else ict_content(folder)
 
 
 def _read(path: str | Path) -> dict[str, np.ndarray]:

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from facecli.assets import places
-from facecli.data.heads import ICT_FILE, HeadChoice, choose_heads
+from facecli.data.heads import HeadChoice, choose_heads
 from facecli.errors import InputError, MissingAssetError, UsageError
 
 
 def test_without_a_word_the_formula_unless_ict_is_found(own_assets):
     assert choose_heads() == HeadChoice("formula")
     (own_assets / "there").mkdir()
-    (own_assets / "there" / ICT_FILE).touch()
+    (own_assets / "there" / "ict_facekit.npz").touch()
     places.rescan()
-    assert choose_heads() == choose_heads("ict") == HeadChoice("ict", own_assets / "there" / ICT_FILE)
+    assert choose_heads() == choose_heads("ict") == HeadChoice("ict", own_assets / "there" / "ict_facekit.npz")
     assert choose_heads("formula") == HeadChoice("formula")
 
 
