@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import io
 import math
+import os
 import pickle
 import warnings
 from argparse import Namespace
@@ -463,7 +464,7 @@ def load_object_npy(path: str | Path) -> Any:
             version = np.lib.format.read_magic(file)
             read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else _read_header_2
             shape, _, dtype = read_header(file)
-        except (ValueError, EOFError, SyntaxError, OSError) as error:
+        except Exception as error:  # of a damaged header numpy lets Python's own parser complain
             raise InputError(name, "is not a NumPy .npy file", _mend_of(name)) from error
         if dtype.hasobject:
             if dtype != np.dtype(object):
@@ -472,6 +473,9 @@ def load_object_npy(path: str | Path) -> Any:
             if not isinstance(array, np.ndarray) or array.shape != shape:
                 raise InputError(name, "holds something else than its header says", _MEND)
             return array.item() if shape == () else array
+        start, end = file.tell(), file.seek(0, os.SEEK_END)
+        if math.prod(shape) * dtype.itemsize > end - start:  # before there is memory for what isn't there
+            raise InputError(name, "is cut: its end is missing", _MEND)
         file.seek(0)
         try:
             return np.load(file, allow_pickle=False)

@@ -183,6 +183,8 @@ def whitening_of(path: str | Path, mean: Any, deviation: Any) -> Whitening:
     if len(found[0]) != len(found[1]) or len(found[0]) < PARAMETERS:
         sizes = f"{len(found[0])} means and {len(found[1])} deviations"
         raise InputError(path, f"is no whitening of {PARAMETERS} parameters: it has {sizes}", _MEND)
+    for numbers in found:
+        _check_finite(path, numbers[:PARAMETERS])
     return Whitening(*found)
 
 
@@ -190,8 +192,9 @@ def read_bfm_uv(path: str | Path) -> np.ndarray:
     """``BFM_UV.npy`` or ``BFM_UV.mat``: float32 [53215, 2], origin bottom-left. Raises InputError."""
     raw = _mat(path, "UV") if Path(path).suffix == ".mat" else load_object_npy(path)
     uv = _array(path, raw)
-    if uv.ndim != 2 or uv.shape[1] < 2 or uv.dtype.kind != "f" or not np.isfinite(uv).all():
+    if uv.ndim != 2 or uv.shape[1] < 2 or not len(uv) or uv.dtype.kind != "f":
         raise InputError(path, f"is no UV layout: an array {list(uv.shape)} of {uv.dtype}", _MEND)
+    _check_finite(path, uv[:, :2])
     return np.ascontiguousarray(uv[:, :2], np.float32)
 
 
@@ -209,6 +212,7 @@ def read_ncc_code(path: str | Path, vertices: int) -> np.ndarray:
     code = code.T if code.shape == (3, vertices) else code
     if code.shape != (vertices, 3) or code.dtype.kind != "f":
         raise InputError(path, f"has the shape {list(code.shape)}, not [3, {vertices}]", _MEND)
+    _check_finite(path, code)
     return np.ascontiguousarray(code, np.float32)
 
 
@@ -231,6 +235,11 @@ def _array(path: str | Path, value: Any) -> np.ndarray:
     return array
 
 
+def _check_finite(path: str | Path, array: np.ndarray) -> None:
+    if not np.isfinite(array).all():
+        raise InputError(path, "holds numbers that aren't finite", _MEND)
+
+
 def _require(path: str | Path, content: Any, keys: tuple[str, ...], what: str) -> None:
     if not isinstance(content, Mapping):
         raise InputError(path, f"is not {what}: it holds no dictionary of arrays", _MEND)
@@ -246,8 +255,7 @@ def _column(path: str | Path, array: np.ndarray, like: np.ndarray | None = None)
     if like is not None and array.size != like.size:
         raise InputError(path, f"has {array.size // 3} vertices, not {like.size // 3}", _MEND)
     column = array.reshape(-1).astype(np.float32)
-    if not np.isfinite(column).all():
-        raise InputError(path, "holds numbers that aren't finite", _MEND)
+    _check_finite(path, column)
     return column
 
 
@@ -260,8 +268,7 @@ def _basis(path: str | Path, array: np.ndarray, rows: int, columns: int, most: i
     if array.ndim != 2 or array.shape[0] != rows or array.shape[1] < columns:
         raise InputError(path, f"has a basis of the shape {list(array.shape)}, not [{rows}, {columns}]", _MEND)
     basis = np.ascontiguousarray(array[:, : max(columns, most)], np.float32)
-    if not np.isfinite(basis).all():
-        raise InputError(path, "holds numbers that aren't finite", _MEND)
+    _check_finite(path, basis)
     return basis.reshape(rows // 3, 3, -1)
 
 
@@ -323,6 +330,7 @@ def _triangles(path: str | Path, value: Any, vertices: int, first: int) -> np.nd
         array = array.T
     if array.ndim != 2 or array.shape[1] != 3 or not len(array):
         raise InputError(path, f"has the shape {list(array.shape)}, not [3, F]", _MEND)
+    _check_finite(path, array)  # MATLAB's are often floats
     triangles = array.astype(np.int64) - first
     if triangles.min() < 0 or triangles.max() >= vertices:
         raise InputError(path, f"has triangles that name other vertices than the {vertices} of the face model", _MEND)

@@ -12,7 +12,7 @@ from facecli import roi
 from facecli.assets.store import find, require, require_all
 from facecli.codes import Codes
 from facecli.detect.face import Face
-from facecli.errors import MissingAssetError, UsageError
+from facecli.errors import InputError, MissingAssetError, UsageError
 from facecli.geometry.euler import synergynet_angles
 from facecli.morphable.tddfa import SYNERGYNET, Tddfa
 from facecli.morphable.tddfa_files import (
@@ -171,5 +171,10 @@ def _model(weights: Checkpoint, arrays: dict[str, np.ndarray]) -> TddfaArrays:
 
 
 def _uv(path: Path | None, vertices: int) -> np.ndarray | None:
-    uv = None if path is None else read_bfm_uv(path)
-    return uv if uv is not None and len(uv) == vertices else None
+    """The UV layout; None where there is no file of it, or the face model is of another mesh than the files'."""
+    if path is None:
+        return None
+    uv = read_bfm_uv(path)
+    if len(uv) not in (vertices, BFM_VERTICES):
+        raise InputError(path, f"has {len(uv)} places, not one for each of {vertices} vertices", "get it again")
+    return uv if len(uv) == vertices else None

@@ -185,7 +185,8 @@ def _uv(model: Tddfa, device: torch.device) -> torch.Tensor | None:
     vertices = len(model.mean) // 3
     uv, indices = read_bfm_uv(paths[0]), read_indices(paths[1], vertices)
     if indices.max() >= len(uv):
-        raise UsageError(f"{paths[1]} names vertices beyond the {len(uv)} of {paths[0]} (there are {BFM_VERTICES})")
+        problem = f"has {len(uv)} places, and {paths[1].name} names the vertex {indices.max()}"
+        raise InputError(paths[0], problem, f"get both again: there are {BFM_VERTICES} vertices")
     return torch.from_numpy(uv[indices]).to(device)
 
 

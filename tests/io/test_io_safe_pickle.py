@@ -247,6 +247,15 @@ def test_npy_refusals(tmp_path):
     np.save(path, np.zeros(3, [("a", object)]), allow_pickle=True)
     with pytest.raises(InputError, match="holds an array of"):
         load_object_npy(path)
+    np.save(path, np.zeros((4, 3)))
+    path.write_bytes(path.read_bytes().replace(b"}", b"("))
+    with pytest.raises(InputError, match=r"is not a NumPy \.npy file"):
+        load_object_npy(path)
+    with path.open("wb") as file:  # of ten terabytes, it says
+        header = {"descr": "<f4", "fortran_order": False, "shape": (900_000_000_000, 3)}
+        np.lib.format.write_array_header_1_0(file, header)
+    with pytest.raises(InputError, match="is cut"):
+        load_object_npy(path)
 
 
 # --- hostile pickles -------------------------------------------------------------------------------------------------
