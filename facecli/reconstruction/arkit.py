@@ -77,7 +77,9 @@ def source_of(
         raise NoWeights(f"the model {name} doesn't know its faces at rest: no ARKit weights", _LANDMARKER_MEND)
     if not of_video:
         mend = f"take a video, or {_LANDMARKER_MEND}"
-        raise NoWeights(f"the model {name} can't tell a face's expression from one picture: no ARKit weights", mend)
+        raise NotOfOnePicture(
+            f"the model {name} can't tell a face's expression from one picture: no ARKit weights", mend
+        )
     return SOLVED
 
 
@@ -91,6 +93,10 @@ class NoWeights(UsageError):
     def __init__(self, problem: str, mend: str):
         super().__init__(f"{problem} ({mend})")
         self.problem, self.mend = problem, mend
+
+
+class NotOfOnePicture(NoWeights):
+    """There would be, of a video."""
 
     def of_input(self, name: str) -> InputError:
         """The same as an error of one input."""
@@ -213,16 +219,16 @@ def weights_of_faces(
     ]
 
 
-def write_still(folder: Path, found: Weights, **further: object) -> None:
+def write_still(folder: Path, found: Weights, words: Mapping[str, object]) -> None:
     """``arkit.csv`` (of one row) and ``arkit.json`` of a face in a photograph."""
     track = ArkitTrack(np.zeros(1), found.weights, head_pose=found.head_pose, eyes=found.eyes, still=True)
-    write_track(folder, track, source=found.source, **further)
+    write_track(folder, track, {**words, "source": found.source})
 
 
-def write_track(folder: Path, track: ArkitTrack, **further: object) -> None:
-    """``arkit.csv`` and ``arkit.json``."""
+def write_track(folder: Path, track: ArkitTrack, words: Mapping[str, object]) -> None:
+    """``arkit.csv`` and ``arkit.json``, with `words` on top of the latter."""
     write_csv(folder / "arkit.csv", track)
-    write_json(folder / "arkit.json", track, **further)
+    write_json(folder / "arkit.json", track, **words)
 
 
 # --- a person of a video ---------------------------------------------------------------------------------------------

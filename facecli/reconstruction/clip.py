@@ -346,7 +346,8 @@ class Clip:
                 raise
             return
         self._with_arkit.add(person)
-        write_track(folder, found, input=self.name, face=person, model=self.settings.model, source=source, **self.notes)
+        words = {"input": self.name, "face": person, "model": self.settings.model} | self.notes
+        write_track(folder, found, {**words, "source": source})
 
     @staticmethod
     def _track_codes(track: Spread, index: slice | np.ndarray) -> Codes:

@@ -22,7 +22,7 @@ from facecli.export.rig import code_weights
 from facecli.geometry.mesh import TriangleMesh, triangle_areas
 from facecli.io.images import write_image
 from facecli.plugin import FaceView, Layout, Reconstruction
-from facecli.reconstruction.arkit import write_still
+from facecli.reconstruction.arkit import NotOfOnePicture, NoWeights, Weights, write_still
 from facecli.reconstruction.settings import Settings
 from facecli.reconstruction.stream import Frame
 from facecli.render.pictures import depth_picture, depth_to_uint16, draw_overlay, draw_pose_axes, normals_picture
@@ -50,13 +50,16 @@ def write_picture(frame: Frame, folder: Path, settings: Settings) -> list[FaceRe
     """Write all faces of a photograph below `folder`."""
     save = settings.saves(video=False)
     check_detail(frame, settings, save)
-    results = list(_write_faces(frame, folder, settings, save))
+    weights = _weights_of(frame, settings)
+    results = list(_write_faces(frame, folder, settings, save, weights))
     if "overlay" in save and len(results) > 1:
         write_image(folder / "overlay.png", overlay_of(frame, settings))
     return results
 
 
-def _write_faces(frame: Frame, folder: Path, settings: Settings, save: tuple[str, ...]) -> Iterator[FaceResult]:
+def _write_faces(
+    frame: Frame, folder: Path, settings: Settings, save: tuple[str, ...], weights: list[Weights] | None
+) -> Iterator[FaceResult]:
     textured = bool({"obj", "glb", "detail"} & set(save))
     for number in range(len(frame.faces)):
         name = f"face{number}"
@@ -78,15 +81,16 @@ def _write_faces(frame: Frame, folder: Path, settings: Settings, save: tuple[str
         if "codes" in save:
             face = frame.faces[number]
             save_codes(below / "codes.npz", frame.mixed.select(number), box=[face.box], score=[face.score])
-        if frame.arkit:
-            write_still(below, frame.arkit[number], input=frame.name, face=number, model=settings.model)
+        if weights:
+            words = {"input": frame.name, "face": number, "model": settings.model} | frame.notes
+            write_still(below, weights[number], words)
         record = record_of(frame, number, settings)
         files = {
             "mesh": next((f"{name}/{MESH_FILES[kind]}" for kind in MESH_FILES if kind in save), None),
             "overlay": f"{name}/overlay.png" if "overlay" in save else None,
             "codes": f"{name}/codes.npz" if "codes" in save else None,
         }
-        if frame.arkit:
+        if weights:
             files["arkit"] = f"{name}/arkit.json"
         if "json" in save:
             own_files = {key: path and path.split("/")[-1] for key, path in files.items()}
@@ -187,6 +191,19 @@ def check_detail(frame: Frame, settings: Settings, save: tuple[str, ...]) -> Non
     """
     if "detail" in save and "detail" not in settings.implied and frame.reconstruction.detail is None:
         raise UsageError(f"the model {settings.model} has no detail to save (or not with these options)")
+
+
+def _weights_of(frame: Frame, settings: Settings) -> list[Weights] | None:
+    """The ARKit weights of its faces, where they are asked for and to be had.
+
+    Raises:
+        NoWeights, InputError: the user asks for them by name, and there are none.
+    """
+    if not isinstance(frame.arkit, NoWeights):
+        return frame.arkit
+    if "arkit" in settings.implied:
+        return None
+    raise frame.arkit.of_input(frame.name) if isinstance(frame.arkit, NotOfOnePicture) else frame.arkit
 
 
 def write_layout(

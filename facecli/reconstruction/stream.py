@@ -48,7 +48,7 @@ class Frame:
         codes: the model's codes of these faces; `mixed`: after smoothing, what is decoded.
         pictures, in_photo: the model's own pictures, name -> one [h, w, 3] a face; at the photograph's size, too.
         rig, neutral: blend shapes for a photograph's GLB, and the vertices [B, V, 3] of the faces at rest.
-        arkit: a photograph's ARKit weights, B of them, where they are to be saved.
+        arkit: a photograph's ARKit weights, B of them, where they are to be saved; or why there are none.
         own: where `mixed` isn't what the picture shows, but another expression: the faces as it shows them, for their
             textures.
         beside: what else the origin wants to draw; `notes` of what its records tell further.
@@ -77,7 +77,7 @@ class Frame:
     in_photo: dict[str, list[np.ndarray]] = field(default_factory=dict)
     rig: Rig | None = None
     neutral: torch.Tensor | None = None
-    arkit: list[Weights] = field(default_factory=list)
+    arkit: list[Weights] | NoWeights | None = None
     own: Reconstruction | None = None
     beside: Any = None
     notes: dict[str, Any] = field(default_factory=dict)
@@ -375,8 +375,7 @@ class FaceStream:
         try:
             frame.arkit = self.arkit(frame.mixed, frame.reconstruction, frame.faces)
         except NoWeights as error:
-            if "arkit" not in self.settings.implied:
-                frame.error = error.of_input(frame.name)
+            frame.arkit = error
 
     def _draw(self, frames: list[Frame], codes: Codes, decoded: Reconstruction) -> None:
         crops = [crop for frame in frames for crop in frame.crops] or None
