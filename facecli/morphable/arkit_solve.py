@@ -9,55 +9,101 @@ knows where the eyes look: then the lids' share of that is taken off first.
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 
 import numpy as np
 
-from facecli.detect.landmarks import IBUG68_GROUPS
+from facecli.detect.landmarks import MEDIAPIPE105
 from facecli.export.arkit import NAMES, ict_parts
 
 RIDGE, PRICE = 3.0, 2.0
 """mm² and mm² at weight 1: of 0.1 to 10, those with the least error on ICT-FaceKit's heads with 0.3 mm of noise."""
 _RIGID_RIDGE = 1.0
 _NEVER = ("tongueOut",)
-_STILL = (0, 1, 15, 16, 27, 28, 29, 30, 36, 39, 42, 45)
-"""Of ibug68, what moves least: the contour at the ears, the nose's bridge, the corners of the eyes."""
+_STILL_SHARE = 0.17
+"""Of the points, those that move least: contour at the ears, forehead, the nose's bridge, the corners of the eyes."""
+_EYE_MM = 17.0
+"""Around the middle of an eye's lids, all points are the eye's."""
+_COUNT = 68
+"""Ridge and price are against so many points; of others, each counts less or more."""
 _LEAST_MOTION = 0.3
 """mm, added to each still point's own, so that none counts alone."""
-_RIGHT_LIDS, _LEFT_LIDS = ((37, 41), (38, 40)), ((43, 47), (44, 46))
 _APERTURES = (0.5, 2.0)
 """An eye's opening against the mean head's; beyond these it isn't at rest, or no eye."""
 
 
+POINT_SETS = {
+    ("mediapipe468",): 1.0,
+    ("ibug68", "mediapipe105"): 1.0,
+    ("ibug68",): 1.0,
+}
+"""What weights can be solved from, the better first, with how much a motion to or from the viewer counts."""
+
+_LIDS = {
+    "ibug68": (((37, 41), (38, 40)), ((43, 47), (44, 46))),
+    "mediapipe468": (((160, 144), (158, 153)), ((385, 380), (387, 373))),
+}
+"""Points of the upper and the lower lid above each other: the right eye's, the left eye's."""
+
+
 @dataclass(frozen=True)
 class _Basis:
-    """`rest` [K, 3] of the mean head and `directions` [52, K, 3], mm; 0 where ICT-FaceKit has no such shape."""
+    """`rest` [K, 3] of the mean head and `directions` [52, K, 3], mm; 0 where ICT-FaceKit has no such shape.
+
+    `still` are the points that tell where the head is, `eyes` those around the right and the left eye, `depth` how
+    much a motion to or from the viewer counts.
+    """
 
     rest: np.ndarray
     directions: np.ndarray
+    still: np.ndarray
+    motion: np.ndarray
+    eyes: tuple[np.ndarray, np.ndarray]
+    lids: tuple
+    depth: float
 
 
 @functools.cache
-def _basis(points: str) -> _Basis:
+def _basis(points: tuple[str, ...]) -> _Basis:
     with files("facecli.morphable").joinpath("arkit_points.npz").open("rb") as file, np.load(file) as arrays:
         names = [str(name) for name in arrays["names"]]
-        found = arrays[f"{points}/directions"].astype(np.float64)
-        rest = arrays[f"{points}/rest"].astype(np.float64)
+        found = np.concatenate([_part(arrays, "directions", name) for name in points], 1)
+        rest = np.concatenate([_part(arrays, "rest", name) for name in points])
     none = np.zeros_like(found[0])
     directions = [sum((found[names.index(part)] for part in ict_parts(name)), none) for name in NAMES]
-    return _Basis(rest, np.stack(directions))
+    motion = np.sqrt((found**2).sum(2).mean(0))
+    still = np.argsort(motion, kind="stable")[: round(_STILL_SHARE * len(rest))]
+    lids = _LIDS[points[0]]
+    eyes = tuple(_around(rest, np.unique(eye)) for eye in lids)
+    return _Basis(rest, np.stack(directions), still, motion[still], eyes, lids, POINT_SETS[points])
 
 
-def solve_arkit(now: np.ndarray, rest: np.ndarray, looks: np.ndarray | None = None) -> np.ndarray:
+def _part(arrays: Mapping[str, np.ndarray], what: str, name: str) -> np.ndarray:
+    if name == "mediapipe105":
+        return arrays[f"mediapipe468/{what}"].astype(np.float64)[..., list(MEDIAPIPE105), :]
+    return arrays[f"{name}/{what}"].astype(np.float64)
+
+
+def _around(rest: np.ndarray, lids: np.ndarray) -> np.ndarray:
+    """Numbers of the points in and at an eye."""
+    away = (rest[:, :2] - rest[lids, :2].mean(0)) / _EYE_MM
+    return np.flatnonzero((away**2).sum(1) < 1)
+
+
+def solve_arkit(
+    now: np.ndarray, rest: np.ndarray, looks: np.ndarray | None = None, *, points: tuple[str, ...] = ("ibug68",)
+) -> np.ndarray:
     """Weights [N, 52] in the order of :data:`facecli.export.arkit.NAMES`.
 
     Args:
-        now: [N, 68, 3] iBUG's points of faces, in any unit; x to the subject's left, y up, z out of the face.
-        rest: [N, 68, 3] or [1, 68, 3] the same faces at rest, not necessarily in the same place.
+        now: [N, K, 3] points of faces, in any unit; x to the subject's left, y up, z out of the face.
+        rest: [N, K, 3] or [1, K, 3] the same faces at rest, not necessarily in the same place.
         looks: [N, 52] of which the eyes' looks (``eyeLook…``) are known and returned as they are; None: not known, 0.
+        points: which they are, one set's behind another's, a key of :data:`POINT_SETS`.
     """
-    basis = _basis("ibug68")
+    basis = _basis(points)
     now, rest = np.asarray(now, np.float64), np.asarray(rest, np.float64)
     rest = np.broadcast_to(rest, now.shape)
     moved = _motion(now, rest, basis)
@@ -69,9 +115,10 @@ def solve_arkit(now: np.ndarray, rest: np.ndarray, looks: np.ndarray | None = No
     solved = [n for n, name in enumerate(NAMES) if n not in looking and name not in _NEVER]
     shapes = np.concatenate([basis.directions[solved], _rigid(basis.rest)])
     free = len(shapes) - len(solved)
+    count = np.sqrt(_COUNT / len(basis.rest)) * np.array([1, 1, basis.depth])
     found = bounded_least_squares(
-        shapes.reshape(len(shapes), -1).T,
-        moved.reshape(len(moved), -1),
+        (shapes * count).reshape(len(shapes), -1).T,
+        (moved * count).reshape(len(moved), -1),
         ridge=np.r_[np.full(len(solved), RIDGE), np.full(free, _RIGID_RIDGE)],
         price=np.r_[np.full(len(solved), PRICE), np.zeros(free)],
         lower=np.r_[np.zeros(len(solved)), np.full(free, -np.inf)],
@@ -82,18 +129,18 @@ def solve_arkit(now: np.ndarray, rest: np.ndarray, looks: np.ndarray | None = No
 
 
 def _motion(now: np.ndarray, rest: np.ndarray, basis: _Basis) -> np.ndarray:
-    """[N, 68, 3] mm: how the mean head's points would have moved."""
-    still = list(_STILL)
-    motion = np.sqrt((basis.directions[:, still] ** 2).sum(2).mean(0))
-    _, turn, shift = _fit(now[:, still], rest[:, still], 1 / (motion + _LEAST_MOTION) ** 2, scaled=False)
+    """[N, K, 3] mm: how the mean head's points would have moved."""
+    still = basis.still
+    _, turn, shift = _fit(now[:, still], rest[:, still], 1 / (basis.motion + _LEAST_MOTION) ** 2, scaled=False)
     moved = now @ turn + shift - rest
     scale, turn, _ = _fit(rest, np.broadcast_to(basis.rest, rest.shape), np.ones(rest.shape[1]), scaled=True)
     moved = scale[:, None, None] * (moved @ turn)
     # Lids that shut go as far as the eye is open, whatever the eye.
-    for lids, part in ((_RIGHT_LIDS, IBUG68_GROUPS["right_eye"]), (_LEFT_LIDS, IBUG68_GROUPS["left_eye"])):
+    for lids, part in zip(basis.lids, basis.eyes, strict=True):
         opening = scale * _opening(rest, lids)
         mean = _opening(basis.rest[None], lids)
-        moved[:, part, 1] *= (mean / np.maximum(opening, 1e-9)).clip(*_APERTURES)[:, None]
+        factor = (mean / np.maximum(opening, 1e-9)).clip(*_APERTURES)
+        moved[:, part, 1] *= factor[:, None]
     return moved
 
 

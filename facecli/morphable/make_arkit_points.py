@@ -16,6 +16,7 @@ import numpy as np
 from facecli.io.arrays import write_npz
 from facecli.morphable.ict import IctModel
 from facecli.morphable.ict_files import read_ict
+from facecli.morphable.ict_points import points478
 
 
 def main() -> None:
@@ -29,12 +30,18 @@ def main() -> None:
 
 def arrays_of(model: IctModel) -> dict[str, np.ndarray]:
     """What the file holds."""
-    points = {"ibug68": model.ibug68}
     arrays = {"names": np.array(model.expression_names)}
-    for name, index in points.items():
-        arrays[f"{name}/rest"] = model.arrays.mean[index].astype(np.float32)
-        arrays[f"{name}/directions"] = model.arrays.expression[:, index].astype(np.float16)
+    for name, place in POINTS.items():
+        arrays[f"{name}/rest"] = place(model, model.arrays.mean[None])[0].astype(np.float32)
+        arrays[f"{name}/directions"] = place(model, model.arrays.expression).astype(np.float16)
     return arrays
+
+
+POINTS = {
+    "ibug68": lambda model, vertices: model.landmarks(vertices),
+    "mediapipe468": lambda model, vertices: points478(model, vertices)[:, :468],
+}
+"""Of vertices, or of their directions, [B, V, 3]; the irises aren't moved by shapes."""
 
 
 if __name__ == "__main__":

@@ -15,12 +15,13 @@ import torch
 
 from facecli.benchmark.neutral import keeps_expression, neutral_codes
 from facecli.codes import Codes
+from facecli.detect import landmarks
 from facecli.detect.face import Face
-from facecli.detect.landmarks import POINT_SETS, convert, convertible_to
+from facecli.detect.landmarks import convert, convertible_to
 from facecli.errors import InputError, UsageError
 from facecli.export.arkit import NAMES, ArkitTrack, eyes_of_weights, set_looks, weights_of, write_csv, write_json
 from facecli.geometry.rotations import axis_angle_to_matrix
-from facecli.morphable.arkit_solve import solve_arkit
+from facecli.morphable.arkit_solve import POINT_SETS, solve_arkit
 from facecli.plugin import Reconstruction, Reconstructor
 from facecli.smoothing import CodesSmoother, savitzky_golay
 
@@ -31,7 +32,6 @@ BLENDSHAPE_NAMES = ("_neutral", *sorted(NAMES[:-1]))
 """The columns of blend shapes in chunks and codes.npz: MediaPipe's 52, in its order."""
 
 _EXPRESSIONS = ("expression", "jaw", "eyelids")
-_POINTS = "ibug68"
 REST_FRAMES = 2000
 """Frames of a video among which the one at rest is looked for."""
 _LANDMARKER_MEND = "--landmarker mediapipe-tasks tells weights whatever the model"
@@ -69,7 +69,7 @@ def source_of(
         return MODEL
     if told:
         return LANDMARKER
-    if not _has_points(decoded):
+    if _usable(decoded) is None:
         raise NoWeights(f"the model {name} gives no points that ARKit weights can be solved from", _LANDMARKER_MEND)
     if _has_rest(model, codes):
         return SOLVED
@@ -120,7 +120,7 @@ def read_weights(
 
     Args:
         blendshapes: [N, 52] the landmarker's, in our order.
-        rest: [1, 68, 3] iBUG's points of the person at rest; None: the codes' own (see :func:`has_rest`).
+        rest: [1, K, 3] the person's points at rest (see :func:`face_points`); None: by the codes.
     """
     eyes = _eyes(codes, decoded)
     if source == MODEL:
@@ -131,12 +131,12 @@ def read_weights(
         weights, eyes = blendshapes, None
     else:
         if rest is None:
-            rest = rest_points(decode(neutral_codes(model, codes)))
+            rest = face_points(decode(neutral_codes(model, codes)))
         looks = None
         if eyes is not None:
             looks = np.zeros((len(codes), len(NAMES)), np.float32)
             set_looks(looks, eyes)
-        weights = solve_arkit(rest_points(decoded), rest, looks)
+        weights = solve_arkit(face_points(decoded), rest, looks, points=_usable(decoded))
     pose = None
     if decoded.head_pose is not None:
         pose = decoded.head_pose.double().numpy(force=True).copy()
@@ -144,15 +144,24 @@ def read_weights(
     return Weights(weights, eyes_of_weights(weights) if eyes is None else eyes, pose, source)
 
 
-def rest_points(decoded: Reconstruction) -> np.ndarray:
-    """[N, 68, 3] float64 iBUG's points of `decoded`, in its unit."""
-    usable = [name for name in decoded.landmarks_3d if name in POINT_SETS and _POINTS in convertible_to(name)]
-    name = _POINTS if _POINTS in usable else usable[0]
-    return convert(decoded.landmarks_3d[name].double().numpy(force=True), name, _POINTS)
+def face_points(decoded: Reconstruction) -> np.ndarray:
+    """[N, K, 3] float64 the points of `decoded` that weights are solved from, in its unit."""
+    parts = []
+    for wanted in _usable(decoded):
+        name = _giving(decoded, wanted)
+        parts.append(convert(decoded.landmarks_3d[name].double().numpy(force=True), name, wanted))
+    return np.concatenate(parts, 1)
 
 
-def _has_points(decoded: Reconstruction) -> bool:
-    return any(name in POINT_SETS and _POINTS in convertible_to(name) for name in decoded.landmarks_3d)
+def _usable(decoded: Reconstruction) -> tuple[str, ...] | None:
+    """The best key of :data:`facecli.morphable.arkit_solve.POINT_SETS` that the model gives."""
+    return next((sets for sets in POINT_SETS if all(_giving(decoded, name) for name in sets)), None)
+
+
+def _giving(decoded: Reconstruction, wanted: str) -> str | None:
+    """The set of `decoded` that is `wanted`, or can be turned into it."""
+    known = [name for name in decoded.landmarks_3d if name in landmarks.POINT_SETS]
+    return next((name for name in (wanted, *known) if name in known and wanted in convertible_to(name)), None)
 
 
 def _has_rest(model: Reconstructor, codes: Codes) -> bool:
@@ -291,10 +300,10 @@ def _put(array: np.ndarray, rows: np.ndarray, values: np.ndarray) -> np.ndarray:
 def _observed_rest(
     model: Reconstructor, decode: Decode, codes_at: Callable[[np.ndarray], Codes], index: np.ndarray
 ) -> np.ndarray:
-    """[1, 68, 3] of the frame that the model says is closest to rest."""
+    """[1, K, 3] of the frame that the model says is closest to rest."""
     looked = index[:: -(-len(index) // REST_FRAMES)]
     row = model.resting(codes_at(looked))
-    return rest_points(decode(codes_at(looked[row : row + 1])))
+    return face_points(decode(codes_at(looked[row : row + 1])))
 
 
 def _smoothed(values: np.ndarray, times: np.ndarray, smoother: str, window: float) -> np.ndarray:

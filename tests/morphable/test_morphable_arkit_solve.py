@@ -15,7 +15,7 @@ from facecli.export.arkit import NAMES, from_ict
 from facecli.morphable import arkit_solve
 from facecli.morphable.arkit_solve import bounded_least_squares, solve_arkit
 
-BASIS = arkit_solve._basis("ibug68")
+BASIS = arkit_solve._basis(("ibug68",))
 SEEN = [n for n, name in enumerate(NAMES) if name != "tongueOut" and not name.startswith("eyeLook")]
 LOOKS = [n for n, name in enumerate(NAMES) if name.startswith("eyeLook")]
 

@@ -20,7 +20,7 @@ from facecli.plugin import Plugin
 from standins import tiny as drawn
 
 JAW, SMILE, WIDE = (NAMES.index(name) for name in ("jawOpen", "mouthSmileLeft", "eyeWideRight"))
-BASIS = arkit_solve._basis("ibug68")
+BASIS = arkit_solve._basis(("ibug68",))
 
 
 def install(monkeypatch):
