@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facecli.benchmark.closest_point import ClosestPoints, drop_degenerate
+from standins.now import golden_case
 
 GOLDEN = Path(__file__).parents[1] / "golden/benchmarks"
 
@@ -98,7 +99,7 @@ def test_slivers(thin):
 
 def test_both_agree_on_a_head():
     pytest.importorskip("igl")
-    golden = np.load(GOLDEN / "now_nonmetrical_b.npz")
+    golden = golden_case("now_nonmetrical_b")
     points = golden["scan_v"][::7].astype(float) - golden["scan_v"].mean(axis=0)
     one, other = (ClosestPoints(golden["pred_v"], golden["pred_f"], name).query(points) for name in ("igl", "numba"))
     assert np.abs(one.distance - other.distance).max() < 1e-9

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from standins.now import Subject, write_now, write_prediction
+from standins.now import Subject, golden_case, write_now, write_prediction
 
 GOLDEN = Path(__file__).parents[1] / "golden/benchmarks"
 SUMMARY = json.loads((GOLDEN / "now_summary.json").read_text())
@@ -29,7 +29,7 @@ def name_of(subject: str) -> str:
 @pytest.fixture(scope="session")
 def golden() -> dict[str, dict[str, np.ndarray]]:
     """Subject -> the arrays of its golden case."""
-    return {subject: dict(np.load(GOLDEN / f"{file}.npz")) for subject, (file, _) in CASES.items()}
+    return {subject: golden_case(file) for subject, (file, _) in CASES.items()}
 
 
 @pytest.fixture(scope="session")

@@ -13,14 +13,14 @@ from facecli.export.obj import write_obj
 from facecli.export.ply import write_ply
 from facecli.geometry.mesh import TriangleMesh
 from facecli.io.meshes import read_mesh
+from standins.now import golden_case
 
-GOLDEN = Path(__file__).parents[1] / "golden/benchmarks"
 A, B, M = "now_nonmetrical_a", "now_nonmetrical_b", "now_metrical_m"
 
 
 @pytest.fixture(scope="module")
 def golden() -> dict:
-    return {name: dict(np.load(GOLDEN / f"{name}.npz")) for name in (A, B, M)}
+    return {name: golden_case(name) for name in (A, B, M)}
 
 
 @pytest.fixture(scope="module")

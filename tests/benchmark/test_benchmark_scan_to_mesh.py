@@ -16,6 +16,7 @@ from facecli.benchmark.dogleg import minimize_dogleg
 from facecli.benchmark.procrustes import align_landmarks
 from facecli.benchmark.scan_to_mesh import crop, face_region, refine, scan_to_mesh_error
 from facecli.benchmark.scores import SurfaceErrors
+from standins.now import golden_case
 
 GOLDEN = Path(__file__).parents[1] / "golden/benchmarks"
 CASES = ("now_nonmetrical_a", "now_nonmetrical_b", "now_metrical_m")
@@ -28,7 +29,7 @@ def summary() -> dict:
 
 @pytest.fixture(scope="module")
 def cases() -> dict:
-    return {name: dict(np.load(GOLDEN / f"{name}.npz")) for name in CASES}
+    return {name: golden_case(name) for name in CASES}
 
 
 @pytest.fixture(params=["igl", "numba"])
@@ -121,7 +122,7 @@ def test_wrong_unit_is_a_warning(cases):
 @settings(max_examples=6)
 @given(st.integers(0, 2**32 - 1), st.floats(0.001, 1000))
 def test_moving_turning_and_scaling_the_prediction_changes_nothing(seed, scale):
-    case = dict(np.load(GOLDEN / "now_nonmetrical_a.npz"))
+    case = golden_case("now_nonmetrical_a")
     case = {key: value[::3] if key == "scan_v" else value.astype(np.float64) for key, value in case.items()}
     random = np.random.default_rng(seed)
     rotation, shift = Rotation.random(random_state=random).as_matrix(), random.normal(size=3) * 0.3

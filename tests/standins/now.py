@@ -8,9 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
+GOLDEN = Path(__file__).parents[1] / "golden/benchmarks"
 DEEP = "NoW_Dataset/final_release_version"
 BOX = (100.0, 80.0, 300.0, 320.0)
 """Left, top, right, bottom where a test has no picture."""
+
+
+def golden_case(name: str) -> dict[str, np.ndarray]:
+    """What the official program was given, and what it gave; scans and predictions have the same triangles in all."""
+    return dict(np.load(GOLDEN / f"{name}.npz")) | dict(np.load(GOLDEN / "now_triangles.npz"))
 
 
 @dataclass
