@@ -11,7 +11,7 @@ import pytest
 
 from facecli.benchmark.synthetic import run as running
 from facecli.benchmark.synthetic import summary
-from facecli.benchmark.synthetic.heads import HeadSet, mean_head, now7, renderer, truth
+from facecli.benchmark.synthetic.heads import mean_head, now7, truth
 from facecli.benchmark.synthetic.score import (
     EVALUATED,
     FAILED,
@@ -24,6 +24,7 @@ from facecli.benchmark.synthetic.score import (
     save,
     score,
 )
+from facecli.data.head_set import HeadSet, renderer
 from facecli.data.heads import HeadChoice
 from facecli.data.scene import rotation
 

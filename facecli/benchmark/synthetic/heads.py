@@ -1,4 +1,4 @@
-"""The rendered heads of a run, and what is known of them. Worker processes keep the model that they loaded."""
+"""What is known of the rendered heads of a run."""
 
 from __future__ import annotations
 
@@ -7,35 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from facecli.data.heads import HeadChoice
-from facecli.data.render_head import GENERATOR, HeadRenderer, Rendered
+from facecli.data.head_set import HeadSet, renderer
 from facecli.data.scan_points import ScanPoints
-from facecli.data.scene import SETS
 from facecli.detect.landmarks import convert
-
-
-@dataclass(frozen=True)
-class HeadSet:
-    """Heads by number: `seed` and index say all.
-
-    Args:
-        choice: the face model. scenes: of :data:`facecli.data.scene.SETS`. size: of the pictures, pixels.
-    """
-
-    choice: HeadChoice
-    scenes: str = "full"
-    seed: int = 0
-    size: int = 512
-
-    def name(self, index: int) -> str:
-        """What head `index` is called in results."""
-        return f"head_{self.seed}_{index:05}"
-
-    @property
-    def fingerprint(self) -> str:
-        """Of all that the pictures and the truth depend on."""
-        model = renderer(self).model
-        return f"generator {GENERATOR} {model.name} {model.fingerprint} {self.scenes} {self.seed} {self.size}"
 
 
 @dataclass(frozen=True)
@@ -56,12 +30,6 @@ class Truth:
 
 
 @functools.lru_cache(maxsize=2)
-def renderer(heads: HeadSet) -> HeadRenderer:
-    """The renderer of a set, made once a process."""
-    return HeadRenderer(heads.choice.load(), SETS[heads.scenes], heads.size)
-
-
-@functools.lru_cache(maxsize=2)
 def scan_points(heads: HeadSet) -> ScanPoints:
     """Where a scanner would see the set's heads."""
     drawer = renderer(heads)
@@ -78,11 +46,6 @@ def mean_head(heads: HeadSet) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def now7(points68: np.ndarray) -> np.ndarray:
     """[7, 3] float64 of iBUG's [68, 3]."""
     return convert(points68.astype(np.float64), "ibug68", "now7")
-
-
-def draw(heads: HeadSet, index: int) -> Rendered:
-    """Head `index` with its picture."""
-    return renderer(heads).render(heads.seed, index)
 
 
 def truth(heads: HeadSet, index: int) -> Truth:

@@ -18,7 +18,7 @@ from facecli.benchmark.points import head_rotation, ibug68_pixels, now_landmarks
 from facecli.benchmark.predict import Portrait, Predicted, Predictor
 from facecli.benchmark.scores import SurfaceErrors
 from facecli.benchmark.synthetic import summary
-from facecli.benchmark.synthetic.heads import HeadSet, draw, renderer, truth
+from facecli.benchmark.synthetic.heads import truth
 from facecli.benchmark.synthetic.score import (
     EVALUATION,
     FAILED,
@@ -32,6 +32,7 @@ from facecli.benchmark.synthetic.score import (
     score,
 )
 from facecli.benchmark.workers import one_thread_each
+from facecli.data.head_set import HeadSet, draw, renderer
 from facecli.errors import InputError, UsageError
 from facecli.io.atomic import atomic_write, remove_leftovers
 from facecli.pipeline import Outcome, cpu_count, parallel_map

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from facecli.benchmark.scan_to_mesh import ScanToMesh, scan_to_mesh_error, unpack
-from facecli.benchmark.synthetic.heads import HeadSet, mean_head, truth
+from facecli.benchmark.synthetic.heads import mean_head, truth
+from facecli.data.head_set import HeadSet
 from facecli.io.arrays import write_npz
 
 PROTOCOLS = ("nonmetrical", "metrical")

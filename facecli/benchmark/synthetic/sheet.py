@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
-from facecli.benchmark.synthetic.heads import HeadSet, draw, scan_points
+from facecli.benchmark.synthetic.heads import scan_points
 from facecli.benchmark.synthetic.score import EVALUATED, HeadScore
+from facecli.data.head_set import HeadSet, draw
 from facecli.geometry.mesh import TriangleMesh
 from facecli.io.images import write_image
 from facecli.render.pictures import render_textured_view

@@ -14,8 +14,8 @@ import numpy as np
 from facecli.benchmark import tables
 from facecli.benchmark.report import write_report
 from facecli.benchmark.scores import SurfaceErrors
-from facecli.benchmark.synthetic.heads import HeadSet
 from facecli.benchmark.synthetic.score import EVALUATED, FAILED, MISSING, HeadScore
+from facecli.data.head_set import HeadSet
 from facecli.io.atomic import atomic_write
 
 if TYPE_CHECKING:

@@ -63,9 +63,9 @@ def synthetic(
     Example: facecli benchmark synthetic --model mediapipe,deca --heads 200
     """
     from facecli.benchmark.choice import choose_models
-    from facecli.benchmark.synthetic.heads import HeadSet
     from facecli.benchmark.synthetic.run import Request, run
     from facecli.benchmark.synthetic.summary import BIN_COLUMNS, COLUMNS, bin_rows, json_lines, table_rows
+    from facecli.data.head_set import HeadSet
     from facecli.data.heads import choose_heads
     from facecli.data.scene import SETS
     from facecli.errors import EXIT_SOME_FAILED, UsageError
