@@ -17,17 +17,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from facecli.geometry.normals import vertex_normals
-from facecli.morphable.ict import FACE_END, IctModel
+from facecli.morphable.ict import FACE_END, LOOK_DEGREES, IctModel
 from facecli.morphable.ict_gaze import Eyes, gaze
 from facecli.morphable.ict_points import mediapipe478
 
-SKIN_POINTS = 468
-"""MediaPipe's points before the irises'."""
-POINT_MM = 4.0
+POINTS, SKIN_POINTS = 478, 468
+"""MediaPipe's points, and those before the irises'."""
+POINT_MM = 6.0
 """Standard deviation of a point's error. Neighbours' errors are alike, so a single one tells less than its own 2 mm."""
-USUAL_DISTANCE, DISTANCE_SPREAD = 800.0, 0.5
+USUAL_DISTANCE, DISTANCE_SPREAD = 800.0, 0.15
 """From the camera to the head, mm, and the standard deviation of its logarithm: of photographs that tell no more."""
-POSE_STEPS, SHAPE_STEPS = 4, 4
+POSE_STEPS, SHAPE_STEPS = 2, 3
 
 _FAR_MM = 12.0  # where a point's weight is down to a quarter
 _HIDDEN = 0.03
@@ -85,19 +85,21 @@ class LandmarkFit:
             return (values[..., corners, :].astype(np.float64) * weights[:, :, None]).sum(-2)
 
         self.mean = at_points(arrays.mean)
-        self._identity = at_points(arrays.identity)
-        self._expression = at_points(arrays.expression)
+        self._shapes = np.concatenate([at_points(arrays.identity), at_points(arrays.expression)]).reshape(
+            -1, 3 * POINTS
+        )
         skin = arrays.triangles[(arrays.source_vertex[arrays.triangles] < FACE_END).all(1)]
         normals = at_points(vertex_normals(arrays.mean.astype(np.float64), skin))
         self.normals = normals[:SKIN_POINTS] / np.linalg.norm(normals[:SKIN_POINTS], axis=1, keepdims=True)
+        self._looks = np.array([name.startswith("eyeLook") for name in self.names])
         self._free = np.array([not name.startswith(_FIXED_SHAPES) for name in self.names])
-        shown = np.concatenate([self._expression[self._free], self._identity[:n_identity]])[:, :SKIN_POINTS]
+        changing = np.concatenate([model.n_identity + np.flatnonzero(self._free), np.arange(n_identity)])
+        shown = self._shapes[changing].reshape(-1, POINTS, 3)[:, :SKIN_POINTS]
         self._basis = np.ascontiguousarray(shown.transpose(1, 2, 0))  # [468, 3, N]
 
     def surface(self, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
         """[478, 3] the points on one head, mm; the irises' look straight ahead."""
-        shift = np.tensordot(identity, self._identity, 1) + np.tensordot(expression, self._expression, 1)
-        return self.mean + shift
+        return self.mean + (np.concatenate([identity, expression]) @ self._shapes).reshape(POINTS, 3)
 
     def fit(
         self, points: np.ndarray, photo_size: tuple[int, int], guess: Guess, fov: float = 0.0, refine: bool = True
@@ -129,6 +131,8 @@ class _Problem:
         self.middle = (np.array(photo_size[::-1], np.float64) - 1) / 2
         self.focal = photo_size[0] / 2 / math.tan(math.radians(fov) / 2) if fov else None
         self.identity, self.expression = guess.identity.astype(np.float64), guess.expression.astype(np.float64)
+        looks = np.broadcast_to(guess.expression_spread, self.expression.shape)[fit._looks].mean()
+        self.believed_gaze = fit.eyes.angles(self.expression), float(looks) * LOOK_DEGREES["Out"]
         self._begin(points * (1, -1, -1))
         free = fit._free
         start = np.concatenate([self.expression[free], self.identity[: fit.n_identity]])
@@ -143,8 +147,8 @@ class _Problem:
 
     def _begin(self, points: np.ndarray) -> None:
         """Pose and camera without perspective."""
-        surface = self.fit.surface(self.identity, self.expression)[:SKIN_POINTS]
-        scale, turn, shift = similarity(surface, points[:SKIN_POINTS])
+        self.surface = self.fit.surface(self.identity, self.expression)
+        scale, turn, shift = similarity(self.surface[:SKIN_POINTS], points[:SKIN_POINTS])
         self.scale, self.origin = scale, shift[:2] * (1, -1)
         self.distance = USUAL_DISTANCE if self.focal is None else self.focal / scale
         # What looks at the camera from the picture's edge is turned towards it, against what looks along the axis.
@@ -162,8 +166,9 @@ class _Problem:
         """One Gauss–Newton step of pose and camera, and of the shape."""
         columns, residual = self._linear(shape)
         weights = self._weights(residual)
-        weighted = columns * weights.repeat(2)[:, None]
-        matrix, right = weighted.T @ columns, weighted.T @ residual.ravel()
+        root = np.sqrt(weights).repeat(2)
+        columns *= root[:, None]
+        matrix, right = columns.T @ columns, columns.T @ (residual.ravel() * root)
         if self.focal is None:
             matrix[6, 6] += DISTANCE_SPREAD**-2
             right[6] -= math.log(self.distance / USUAL_DISTANCE) * DISTANCE_SPREAD**-2
@@ -189,11 +194,12 @@ class _Problem:
         self.shape = (self.shape + step[own]).clip(low, high)
         count = int(self.fit._free.sum())
         self.expression[self.fit._free], self.identity[: self.fit.n_identity] = self.shape[:count], self.shape[count:]
+        self.surface = self.fit.surface(self.identity, self.expression)
 
     def _linear(self, shape: bool) -> tuple[np.ndarray, np.ndarray]:
         """Derivatives [936, U] of the surface's pixels, and what is missing to the points [468, 2]; in millimetres at
         the head."""
-        surface = self.fit.surface(self.identity, self.expression)[:SKIN_POINTS] @ self.turn.T
+        surface = self.surface[:SKIN_POINTS] @ self.turn.T
         z = surface[:, 2]
         nearness = self.distance / (self.distance - z)
         from_middle = (self.origin - self.middle) / self.scale + surface[:, :2] * (1, -1)  # mm at the head's distance
@@ -240,20 +246,21 @@ class _Problem:
     def look(self) -> None:
         """Turn the eyes by the irises."""
         camera = self._camera()
-        surface = self.fit.surface(self.identity, self.expression)
-        projected = project(surface, self.turn, camera, self.middle)
+        projected = project(self.surface, self.turn, camera, self.middle)
         centres = self.fit.eyes.centres(self.identity, self.expression)
-        angles = gaze(self.fit.eyes, self.points, projected, centres, self.turn, camera, self.middle)
+        angles = gaze(
+            self.fit.eyes, self.points, projected, centres, self.turn, camera, self.middle, *self.believed_gaze
+        )
         for number, weight in self.fit.eyes.looks(angles).items():
             self.expression[number] = weight
+        self.surface = self.fit.surface(self.identity, self.expression)
 
     def _camera(self) -> np.ndarray:
         return np.array([self.distance * self.scale, self.scale, *self.origin])
 
     def result(self) -> Fitted:
         camera = self._camera()
-        surface = self.fit.surface(self.identity, self.expression)
-        places = project(surface, self.turn, camera, self.middle)
+        places = project(self.surface, self.turn, camera, self.middle)
         residual = np.linalg.norm(places - self.points, axis=1)
         return Fitted(self.identity, self.expression, self.turn, camera, residual)
 
