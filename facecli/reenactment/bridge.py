@@ -118,7 +118,8 @@ def build(source: ExpressionBasis, target: ExpressionBasis, family: str = "") ->
     moves, rest = _millimetres(target, theirs)
     rigid, _ = np.linalg.qr(_rigid_motions(rest))
     own, wanted = _without(rigid, own), _without(rigid, np.concatenate([moves, (rest - own_rest).reshape(-1, 1)], 1))
-    solved, *_ = np.linalg.lstsq(own, wanted, rcond=_PRECISION)
+    # The normal equations: in double precision exact enough, and much quicker than the tall matrix.
+    solved, *_ = np.linalg.lstsq(own.T @ own, own.T @ wanted, rcond=_PRECISION**2)
     behind = wanted - own @ solved
     matrix = solved[:, :-1].T / _positive(target.spread)[:, None] * source.spread
     middle = source.usual + source.spread * solved[:, -1]

@@ -158,9 +158,9 @@ class Cast:
         if not may_mix(ours, theirs):
             found.refusal = f"{different(ours, theirs)} ({companions(ours, registry.plugins())})"
             return found
-        found.stream = self.target_stream(theirs.name, source_model)
         names = ours.name, theirs.name
         try:
+            found.stream = self.target_stream(theirs.name, source_model)
             bridge = self.bridge(self.stream(source_model), found.stream)
         except UsageError as error:
             found.refusal = str(error)
