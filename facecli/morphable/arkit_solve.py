@@ -26,8 +26,6 @@ _STILL_SHARE = 0.17
 """Of the points, those that move least: contour at the ears, forehead, the nose's bridge, the corners of the eyes."""
 _EYE_MM = 17.0
 """Around the middle of an eye's lids, all points are the eye's."""
-_COUNT = 68
-"""Ridge and price are against so many points; of others, each counts less or more."""
 _LEAST_MOTION = 0.3
 """mm, added to each still point's own, so that none counts alone."""
 _APERTURES = (0.5, 2.0)
@@ -35,11 +33,11 @@ _APERTURES = (0.5, 2.0)
 
 
 POINT_SETS = {
-    ("mediapipe468",): 1.0,
-    ("ibug68", "mediapipe105"): 1.0,
-    ("ibug68",): 1.0,
+    ("mediapipe468",): 68,
+    ("ibug68", "mediapipe105"): 173,
+    ("ibug68",): 68,
 }
-"""What weights can be solved from, the better first, with how much a motion to or from the viewer counts."""
+"""What weights can be solved from, the better first, with how many points they count as against ridge and price."""
 
 _LIDS = {
     "ibug68": (((37, 41), (38, 40)), ((43, 47), (44, 46))),
@@ -52,8 +50,8 @@ _LIDS = {
 class _Basis:
     """`rest` [K, 3] of the mean head and `directions` [52, K, 3], mm; 0 where ICT-FaceKit has no such shape.
 
-    `still` are the points that tell where the head is, `eyes` those around the right and the left eye, `depth` how
-    much a motion to or from the viewer counts.
+    `still` are the points that tell where the head is, with their `motion` all the same; `eyes` those around the right
+    and the left eye; `count` how many points they all count as.
     """
 
     rest: np.ndarray
@@ -62,7 +60,7 @@ class _Basis:
     motion: np.ndarray
     eyes: tuple[np.ndarray, np.ndarray]
     lids: tuple
-    depth: float
+    count: int
 
 
 @functools.cache
@@ -115,7 +113,7 @@ def solve_arkit(
     solved = [n for n, name in enumerate(NAMES) if n not in looking and name not in _NEVER]
     shapes = np.concatenate([basis.directions[solved], _rigid(basis.rest)])
     free = len(shapes) - len(solved)
-    count = np.sqrt(_COUNT / len(basis.rest)) * np.array([1, 1, basis.depth])
+    count = np.sqrt(basis.count / len(basis.rest))
     found = bounded_least_squares(
         (shapes * count).reshape(len(shapes), -1).T,
         (moved * count).reshape(len(moved), -1),

@@ -1,7 +1,8 @@
 """ARKit weights of reconstructed faces: told by the model or the landmarker, or solved from how its points moved.
 
 In this order: the model's own `arkit`; the landmarker's blend shapes; :mod:`facecli.morphable.arkit_solve` between the
-face and the same face at rest, which a model gives by its codes, or finds among a video's frames (`resting`).
+face and the same face at rest, of models whose codes tell the two apart. (MediaPipe's surface doesn't, and a frame at
+rest is no help: docs/arkit.md has the numbers.)
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from facecli.codes import Codes
 from facecli.detect import landmarks
 from facecli.detect.face import Face
 from facecli.detect.landmarks import convert, convertible_to
-from facecli.errors import InputError, UsageError
+from facecli.errors import UsageError
 from facecli.export.arkit import NAMES, ArkitTrack, eyes_of_weights, set_looks, weights_of, write_csv, write_json
 from facecli.geometry.rotations import axis_angle_to_matrix
 from facecli.morphable.arkit_solve import POINT_SETS, solve_arkit
@@ -32,8 +33,6 @@ BLENDSHAPE_NAMES = ("_neutral", *sorted(NAMES[:-1]))
 """The columns of blend shapes in chunks and codes.npz: MediaPipe's 52, in its order."""
 
 _EXPRESSIONS = ("expression", "jaw", "eyelids")
-REST_FRAMES = 2000
-"""Frames of a video among which the one at rest is looked for."""
 _LANDMARKER_MEND = "--landmarker mediapipe-tasks tells weights whatever the model"
 
 
@@ -54,13 +53,11 @@ class Weights:
     source: str
 
 
-def source_of(
-    model: Reconstructor, name: str, codes: Codes, decoded: Reconstruction, *, told: bool, of_video: bool
-) -> str:
+def source_of(model: Reconstructor, name: str, codes: Codes, decoded: Reconstruction, *, told: bool) -> str:
     """Where the weights of such faces come from.
 
     Args:
-        name: the model's. told: the landmarker gave blend shapes. of_video: `model` may look for a frame at rest.
+        name: the model's. told: the landmarker gave blend shapes.
 
     Raises:
         NoWeights: from nowhere.
@@ -71,15 +68,9 @@ def source_of(
         return LANDMARKER
     if _usable(decoded) is None:
         raise NoWeights(f"the model {name} gives no points that ARKit weights can be solved from", _LANDMARKER_MEND)
-    if _has_rest(model, codes):
-        return SOLVED
-    if not hasattr(model, "resting"):
-        raise NoWeights(f"the model {name} doesn't know its faces at rest: no ARKit weights", _LANDMARKER_MEND)
-    if not of_video:
-        mend = f"take a video, or {_LANDMARKER_MEND}"
-        raise NotOfOnePicture(
-            f"the model {name} can't tell a face's expression from one picture: no ARKit weights", mend
-        )
+    if not _has_rest(model, codes):
+        problem = f"the model {name} doesn't tell a face's expression from the face: no ARKit weights"
+        raise NoWeights(problem, f"--model open does; {_LANDMARKER_MEND}")
     return SOLVED
 
 
@@ -92,15 +83,6 @@ class NoWeights(UsageError):
 
     def __init__(self, problem: str, mend: str):
         super().__init__(f"{problem} ({mend})")
-        self.problem, self.mend = problem, mend
-
-
-class NotOfOnePicture(NoWeights):
-    """There would be, of a video."""
-
-    def of_input(self, name: str) -> InputError:
-        """The same as an error of one input."""
-        return InputError(name, self.problem, self.mend)
 
 
 Decode = Callable[[Codes], Reconstruction]
@@ -114,13 +96,11 @@ def read_weights(
     source: str,
     *,
     blendshapes: np.ndarray | None = None,
-    rest: np.ndarray | None = None,
 ) -> Weights:
     """The weights of `decoded` faces, from `source`.
 
     Args:
         blendshapes: [N, 52] the landmarker's, in our order.
-        rest: [1, K, 3] the person's points at rest (see :func:`face_points`); None: by the codes.
     """
     eyes = _eyes(codes, decoded)
     if source == MODEL:
@@ -130,8 +110,7 @@ def read_weights(
     elif source == LANDMARKER:
         weights, eyes = blendshapes, None
     else:
-        if rest is None:
-            rest = face_points(decode(neutral_codes(model, codes)))
+        rest = face_points(decode(neutral_codes(model, codes)))
         looks = None
         if eyes is not None:
             looks = np.zeros((len(codes), len(NAMES)), np.float32)
@@ -218,7 +197,7 @@ def weights_of_faces(
         NoWeights: there are none.
     """
     told = all(face.blendshapes for face in faces)
-    source = source_of(model, name, codes, decoded, told=told, of_video=False)
+    source = source_of(model, name, codes, decoded, told=told)
     blendshapes = np.stack([weights_of(face.blendshapes) for face in faces]) if told else None
     found = read_weights(model, decode, codes, decoded, source, blendshapes=blendshapes)
     pose = found.head_pose
@@ -273,20 +252,17 @@ def track_of(
     if told is not None and not np.isfinite(told[index]).all():
         told = None
     first = codes_at(index[:1])
-    source = source_of(model, name, first, decode(first), told=told is not None, of_video=True)
+    source = source_of(model, name, first, decode(first), told=told is not None)
     if source == LANDMARKER and smoother is not None:
         told = told.copy()
         told[index] = _smoothed(told[index], times[index], smoother, smooth_window)
-    rest = None
-    if source == SOLVED and not _has_rest(model, first):
-        rest = _observed_rest(model, decode, codes_at, index)
     weights, eyes = np.full((len(times), len(NAMES)), np.nan, np.float32), np.full((len(times), 2, 2), np.nan)
     poses = np.full((len(times), 4, 4), np.nan)
     for start in range(0, len(index), step):
         part = index[start : start + step]
         codes = codes_at(part)
         blend = None if told is None else told[part]
-        found = read_weights(model, decode, codes, decode(codes), source, blendshapes=blend, rest=rest)
+        found = read_weights(model, decode, codes, decode(codes), source, blendshapes=blend)
         weights[part], eyes[part] = found.weights, found.eyes
         poses = None if found.head_pose is None or poses is None else _put(poses, part, found.head_pose)
     return ArkitTrack(times, weights, rate, poses, eyes), source
@@ -295,15 +271,6 @@ def track_of(
 def _put(array: np.ndarray, rows: np.ndarray, values: np.ndarray) -> np.ndarray:
     array[rows] = values
     return array
-
-
-def _observed_rest(
-    model: Reconstructor, decode: Decode, codes_at: Callable[[np.ndarray], Codes], index: np.ndarray
-) -> np.ndarray:
-    """[1, K, 3] of the frame that the model says is closest to rest."""
-    looked = index[:: -(-len(index) // REST_FRAMES)]
-    row = model.resting(codes_at(looked))
-    return face_points(decode(codes_at(looked[row : row + 1])))
 
 
 def _smoothed(values: np.ndarray, times: np.ndarray, smoother: str, window: float) -> np.ndarray:

@@ -182,7 +182,7 @@ class Clip:
         """
         if "arkit" in self.save and "arkit" not in self.settings.implied:
             told = all(face.blendshapes for face in frame.faces)
-            source_of(self.model, self.settings.model, frame.mixed, frame.reconstruction, told=told, of_video=True)
+            source_of(self.model, self.settings.model, frame.mixed, frame.reconstruction, told=told)
 
     # --- in order, after painting ------------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from facecli.export.rig import code_weights
 from facecli.geometry.mesh import TriangleMesh, triangle_areas
 from facecli.io.images import write_image
 from facecli.plugin import FaceView, Layout, Reconstruction
-from facecli.reconstruction.arkit import NotOfOnePicture, NoWeights, Weights, write_still
+from facecli.reconstruction.arkit import NoWeights, Weights, write_still
 from facecli.reconstruction.settings import Settings
 from facecli.reconstruction.stream import Frame
 from facecli.render.pictures import depth_picture, depth_to_uint16, draw_overlay, draw_pose_axes, normals_picture
@@ -197,13 +197,13 @@ def _weights_of(frame: Frame, settings: Settings) -> list[Weights] | None:
     """The ARKit weights of its faces, where they are asked for and to be had.
 
     Raises:
-        NoWeights, InputError: the user asks for them by name, and there are none.
+        NoWeights: the user asks for them by name, and there are none.
     """
     if not isinstance(frame.arkit, NoWeights):
         return frame.arkit
     if "arkit" in settings.implied:
         return None
-    raise frame.arkit.of_input(frame.name) if isinstance(frame.arkit, NotOfOnePicture) else frame.arkit
+    raise frame.arkit
 
 
 def write_layout(

@@ -11,9 +11,11 @@ from scipy.optimize import lsq_linear
 from scipy.spatial.transform import Rotation
 
 from facecli.data.arkit import sample_expression
+from facecli.detect.landmarks import convert
 from facecli.export.arkit import NAMES, from_ict
 from facecli.morphable import arkit_solve
 from facecli.morphable.arkit_solve import bounded_least_squares, solve_arkit
+from facecli.morphable.ict_points import points478
 
 BASIS = arkit_solve._basis(("ibug68",))
 SEEN = [n for n, name in enumerate(NAMES) if name != "tongueOut" and not name.startswith("eyeLook")]
@@ -126,6 +128,14 @@ def test_heads_whose_weights_are_known(ict):
     noisy = error(solve_arkit(now + rng.normal(0, 0.3, now.shape), rest))
     gaze = error(solve_arkit(now, rest, truth))
     assert nothing > 0.07 and clean < 0.033 and noisy < 0.036 and gaze < 0.028, (nothing, clean, noisy, gaze)
+    heads = ict.vertices(people, codes), ict.vertices(people, 0 * codes)
+    dense = [points478(ict, vertices)[:, :468] for vertices in heads]
+    assert error(solve_arkit(*dense, points=("mediapipe468",))) < 0.9 * clean
+    both = [
+        np.concatenate([points, convert(more, "mediapipe468", "mediapipe105")], 1)
+        for points, more in zip((now, rest), dense, strict=True)
+    ]
+    assert error(solve_arkit(*both, points=("ibug68", "mediapipe105"))) < clean
     found = solve_arkit(now, rest)
     assert ((found >= 0) & (found <= 1)).all() and (found[:, [NAMES.index("tongueOut"), *LOOKS]] == 0).all()
     for name in ("jawOpen", "mouthSmileLeft", "browDownRight", "mouthClose", "mouthLeft"):

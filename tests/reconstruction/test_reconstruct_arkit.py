@@ -6,15 +6,13 @@ import csv
 import json
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
 
 from facecli.errors import OutputError, UsageError
 from facecli.export.arkit import NAMES, read_csv, read_json
-from facecli.io.images import read_image, write_image
-from facecli.io.video import VideoWriter
+from facecli.io.images import write_image
 from facecli.morphable import arkit_solve
 from facecli.plugin import Plugin
 from standins import tiny as drawn
@@ -267,24 +265,12 @@ def test_from_python(monkeypatch, photo, clip):
 # --- models that come with facecli -----------------------------------------------------------------------------------
 
 
-def test_mediapipe_needs_a_video(cli, astronaut, tmp_path):
-    """A head that is moved and tilted, and opens the mouth in nobody's face: little is made of that."""
+def test_mediapipe_alone_says_what_to_do(cli, astronaut, tmp_path):
     ran = cli("reconstruct", astronaut, "-o", tmp_path / "out", "--save", "arkit")
-    assert ran.code == 1 and len(ran.errors) == 1
-    assert "one picture" in ran.errors[0] and "mediapipe-tasks" in ran.errors[0]
-    head = read_image(astronaut)[0:256, 96:352]
-    with VideoWriter(tmp_path / "clip.mp4", (320, 320), None) as writer:
-        for number in range(5):
-            warp = cv2.getRotationMatrix2D((128, 128), 4 * (number - 2), 1.0 + 0.02 * number)
-            warp[:, 2] += 32 + 2 * number, 32
-            writer.write(cv2.warpAffine(head, warp, (320, 320), borderMode=cv2.BORDER_REPLICATE))
-    ran = cli("reconstruct", tmp_path / "clip.mp4", "-o", tmp_path / "out", "--save", "arkit", "--json")
-    assert ran.code == 0, ran.err
-    found = read_json(lines(ran)[0]["arkit"])
-    assert found.visible.all() and found.weights.mean() < 0.06
-    assert sorted(found.weights.max(1))[0] == 0  # the frame that counts as rest
-    rolls = [float(row["HeadRoll"]) for row in csv.DictReader((tmp_path / "out/clip/face0/arkit.csv").open())]
-    np.testing.assert_allclose(np.degrees(np.diff(rolls)), 4, atol=1.5)  # counter-clockwise, as OpenCV turns
+    assert ran.code == 2 and len(ran.errors) == 1
+    assert "expression from the face" in ran.errors[0]
+    assert "--model open" in ran.errors[0] and "--landmarker mediapipe-tasks" in ran.errors[0]
+    assert not (tmp_path / "out/astronaut").exists()
 
 
 def test_flame_by_its_stand_in(cli, official, astronaut, tmp_path):
