@@ -85,6 +85,13 @@ def crop(image: np.ndarray, roi: np.ndarray, interpolation: str = "linear") -> n
     return cv2.resize(cut(image, roi), (SIZE, SIZE), interpolation=INTERPOLATIONS[interpolation])
 
 
+def with_border(pixels: np.ndarray, width: int) -> np.ndarray:
+    """A crop [S, S, 3] whose rim of `width` pixels is black, as SynergyNet's are in training and in its benchmark."""
+    inside = np.zeros(pixels.shape[:2], bool)
+    inside[width : pixels.shape[0] - width, width : pixels.shape[1] - width] = True
+    return np.where(inside[..., None], pixels, pixels.dtype.type(0))
+
+
 def roi_warp(roi: np.ndarray) -> np.ndarray:
     """[3, 3] photograph -> crop of a region, as the programs' way back has it: corner to corner, not centre to centre
     of the outermost pixels."""

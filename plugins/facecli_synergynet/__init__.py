@@ -17,9 +17,11 @@ plugin = Plugin(
         "crop_interpolation": Option(
             "how crops are scaled: as its scripts or as its Python package", choices=("linear", "lanczos")
         ),
+        "border": Option("pixels of the crop's rim that are black: 5 as in its training and evaluation", int),
         "uv_map": Option("textures: a UV map, or a folder of them by the pictures' names, NAME_fake_B.png"),
         "checkpoint": Option("path of other weights than best.pth.tar"),
     },
+    benchmark_options={"border": 5},
     pictures={
         "sparse": "68 landmarks",
         "shape": "the lit face over the photograph, as SynergyNet draws it",

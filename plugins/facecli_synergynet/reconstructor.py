@@ -43,6 +43,7 @@ class SynergyNetReconstructor(TddfaCodes):
 
     Args:
         crop_interpolation: how crops are scaled: "linear" (as its scripts) or "lanczos" (as its Python package).
+        border: pixels of the crop's rim that are black: 5 in its training and its benchmark, none in its programs.
         uv_map: a UV map that textures all faces, or a folder of them, one a picture (``NAME_fake_B.png``).
         checkpoint: another file of weights than ``best.pth.tar``.
 
@@ -59,12 +60,20 @@ class SynergyNetReconstructor(TddfaCodes):
     batch_size = 16
 
     def __init__(
-        self, device: str = "cpu", *, crop_interpolation: str = "linear", uv_map: str = "", checkpoint: str = ""
+        self,
+        device: str = "cpu",
+        *,
+        crop_interpolation: str = "linear",
+        border: int = 0,
+        uv_map: str = "",
+        checkpoint: str = "",
     ):
+        if not 0 <= border < roi.SIZE // 2:
+            raise UsageError(f"border is 0 to {roi.SIZE // 2 - 1} pixels, not {border}")
         if crop_interpolation not in roi.INTERPOLATIONS:
             raise UsageError(f"crop_interpolation is linear or lanczos, not {crop_interpolation!r}")
         self.device = torch.device(device)
-        self._interpolation = crop_interpolation
+        self._interpolation, self._border = crop_interpolation, border
         require_all([files.TRIANGLES] if checkpoint else [files.CHECKPOINT, files.TRIANGLES])
         weights = open_checkpoint(Path(checkpoint) if checkpoint else files.CHECKPOINT)
         self.network = load_backbone(weights, self.device)
@@ -95,7 +104,8 @@ class SynergyNetReconstructor(TddfaCodes):
         return self._cut(image, face, roi.whole_roi(image.shape[:2]))
 
     def _cut(self, image: np.ndarray, face: Face, region: np.ndarray) -> Crop:
-        return cropped(face, image, roi.crop(image, region, self._interpolation), roi.roi_warp(region))
+        pixels = roi.with_border(roi.crop(image, region, self._interpolation), self._border)
+        return cropped(face, image, pixels, roi.roi_warp(region))
 
     @torch.inference_mode()
     def encode(self, crops: Sequence[Crop]) -> Codes:

@@ -81,6 +81,8 @@ def test_synergynet_decodes_as_officially(files, size):
     assert largest(dense[:, ::997], case["crop_dense_strided"]) < 1e-4
     sums = dense.double().sum(1).numpy()
     np.testing.assert_allclose(sums, case["crop_dense_sum_f64"], rtol=1e-8)
+    for found, name in ((dense.amin(1), "min"), (dense.amax(1), "max")):
+        np.testing.assert_allclose(found, case[f"crop_dense_{name}"], rtol=0, atol=1e-4)
     warp = warps(case["roi"][None, :4].astype(np.float64)).expand(4, 3, 3)
     sparse, dense = (tddfa.to_photo(points, warp, tddfa.SYNERGYNET) for points in (sparse, dense))
     for face in range(4):

@@ -13,17 +13,18 @@ import torch
 
 from facecli.assets import places
 from facecli.codes import load_codes
+from facecli.errors import UsageError
 from facecli.export.obj import read_obj
 from facecli.io.images import read_image, write_image
 from facecli.io.safe_pickle import load_checkpoint
-from standins import tddfa, tiny
+from standins import tddfa
 from standins.write import WHITENING_V2
 
 FACES = [(60.0, 70.0, 24.0, 32.0), (160.0, 80.0, 30.0, 38.0)]
 
 
 @pytest.fixture
-def photo(tmp_path, drawn_faces) -> Path:
+def photo(tmp_path, tiny) -> Path:
     write_image(tmp_path / "two.png", tiny.picture(FACES, (240, 160)))
     return tmp_path / "two.png"
 
@@ -104,7 +105,7 @@ def test_without_a_uv_map_meshes_have_no_colours(cli, official, loaded, photo, t
     assert sorted(path.name for path in (tmp_path / "out/obj").iterdir()) == ["two.obj"]
 
 
-def test_uv_maps(cli, official, photo, tmp_path, drawn_faces):
+def test_uv_maps(cli, official, photo, tmp_path, tiny):
     maps = _maps(tmp_path)
     ran = run(cli, photo, "--save", "obj", "--option", f"uv_map={maps / 'two_fake_B.png'}", "--faces", "largest")
     assert ran.code == 0, ran.err
@@ -145,13 +146,17 @@ def test_uv_maps_need_the_layout_s_file(cli, own_assets, standins, photo, tmp_pa
     assert ran.code == 3 and len(ran.errors) == 1 and "facecli assets get bfm_uv" in ran.errors[0]
 
 
-def test_lanczos_is_another_crop(synergynet, standins, monkeypatch, astronaut):
+def test_lanczos_and_a_border_are_other_crops(synergynet, standins, monkeypatch, astronaut):
     from facecli_synergynet.reconstructor import SynergyNetReconstructor
 
     monkeypatch.setenv("FACECLI_ASSETS", str(standins))
     places.rescan()
     other = SynergyNetReconstructor(crop_interpolation="lanczos")
     image, box = read_image(astronaut), np.array([181.0, 67, 270, 176])
+    rimmed = SynergyNetReconstructor(border=5).crop_box(image, box).image
+    assert (rimmed[:, :5] == 0).all() and (rimmed == synergynet.crop_box(image, box).image)[:, 5:-5, 5:-5].all()
+    with pytest.raises(UsageError, match="border is 0 to 59"):
+        SynergyNetReconstructor(border=60)
     a, b = (model.crop_box(image, box).image for model in (synergynet, other))
     assert 0 < np.abs(a - b).max() < 0.3
     places.rescan()

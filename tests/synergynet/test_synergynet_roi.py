@@ -48,6 +48,11 @@ def test_official_crops():
     linear = roi.crop(case["image"], case["rois_f64"][1])
     normalised = (linear.transpose(2, 0, 1)[:, 60, ::4].astype(np.float32) - 127.5) / 128
     np.testing.assert_allclose(normalised, case["normalised1_row60"], atol=1e-5)
+    rimmed = (roi.with_border(linear, 5).astype(np.float64) - 127.5) / 128
+    # `centercrop_test_stat`: mean and deviation of the crop that SynergyNet's benchmark sees.
+    np.testing.assert_allclose([rimmed.mean(), rimmed.std(ddof=1)], [-0.42398022, 0.56694824], atol=1e-5)
+    assert (rimmed[:5] == -127.5 / 128).all() and (rimmed[:, -5:] == -127.5 / 128).all()
+    np.testing.assert_array_equal(roi.with_border(linear, 0), linear)
 
 
 @pytest.mark.parametrize("photo", PHOTOS)
