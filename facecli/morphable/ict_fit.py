@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from facecli.detect.landmarks import MEDIAPIPE105
 from facecli.geometry.normals import vertex_normals
 from facecli.morphable.ict import FACE_END, LOOK_DEGREES, IctModel
 from facecli.morphable.ict_gaze import Eyes, gaze
@@ -23,10 +24,9 @@ from facecli.morphable.ict_points import mediapipe478
 
 POINTS, SKIN_POINTS = 478, 468
 """MediaPipe's points, and those before the irises'."""
-POINT_MM = 6.0
-"""Standard deviation of a point's error. Neighbours' errors are alike, so a single one tells less than its own 2 mm."""
-USUAL_DISTANCE, DISTANCE_SPREAD = 800.0, 0.15
-"""From the camera to the head, mm, and the standard deviation of its logarithm: of photographs that tell no more."""
+FEATURE_MM, POINT_MM = 3.0, 6.0
+"""Standard deviations of the error of a point on brows, eyes, nose or lips, and of any other. Neighbours' errors are
+alike, so a single point tells less than the 1.5 to 4 mm that it is off."""
 POSE_STEPS, SHAPE_STEPS = 2, 3
 
 _FAR_MM = 12.0  # where a point's weight is down to a quarter
@@ -44,12 +44,15 @@ class Guess:
     Args:
         identity: [100]. identity_spread: [100] or a number: standard deviations of its errors; 0 keeps them.
         expression: [57]. expression_spread: [57] or a number.
+        distance: mm from the camera to the head. distance_spread: of its logarithm. Points tell next to nothing of it.
     """
 
     identity: np.ndarray
     expression: np.ndarray
     identity_spread: np.ndarray | float
     expression_spread: np.ndarray | float
+    distance: float = 800.0
+    distance_spread: float = 0.15
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,8 @@ class LandmarkFit:
         skin = arrays.triangles[(arrays.source_vertex[arrays.triangles] < FACE_END).all(1)]
         normals = at_points(vertex_normals(arrays.mean.astype(np.float64), skin))
         self.normals = normals[:SKIN_POINTS] / np.linalg.norm(normals[:SKIN_POINTS], axis=1, keepdims=True)
+        features = np.isin(np.arange(SKIN_POINTS), MEDIAPIPE105)
+        self.certainty = np.where(features, FEATURE_MM, POINT_MM) ** -2
         self._looks = np.array([name.startswith("eyeLook") for name in self.names])
         self._free = np.array([not name.startswith(_FIXED_SHAPES) for name in self.names])
         changing = np.concatenate([model.n_identity + np.flatnonzero(self._free), np.arange(n_identity)])
@@ -126,7 +131,7 @@ class _Problem:
     """One face's unknowns on their way."""
 
     def __init__(self, fit: LandmarkFit, points: np.ndarray, photo_size: tuple[int, int], guess: Guess, fov: float):
-        self.fit = fit
+        self.fit, self.guess = fit, guess
         self.points = points[:, :2]
         self.middle = (np.array(photo_size[::-1], np.float64) - 1) / 2
         self.focal = photo_size[0] / 2 / math.tan(math.radians(fov) / 2) if fov else None
@@ -150,7 +155,7 @@ class _Problem:
         self.surface = self.fit.surface(self.identity, self.expression)
         scale, turn, shift = similarity(self.surface[:SKIN_POINTS], points[:SKIN_POINTS])
         self.scale, self.origin = scale, shift[:2] * (1, -1)
-        self.distance = USUAL_DISTANCE if self.focal is None else self.focal / scale
+        self.distance = self.guess.distance if self.focal is None else self.focal / scale
         # What looks at the camera from the picture's edge is turned towards it, against what looks along the axis.
         away = (self.origin - self.middle) * (1, -1) / (scale * self.distance)
         self.turn = _between(np.array([0, 0, 1.0]), np.array([-away[0], -away[1], 1.0])) @ turn
@@ -170,8 +175,9 @@ class _Problem:
         columns *= root[:, None]
         matrix, right = columns.T @ columns, columns.T @ (residual.ravel() * root)
         if self.focal is None:
-            matrix[6, 6] += DISTANCE_SPREAD**-2
-            right[6] -= math.log(self.distance / USUAL_DISTANCE) * DISTANCE_SPREAD**-2
+            certainty = self.guess.distance_spread**-2
+            matrix[6, 6] += certainty
+            right[6] -= math.log(self.distance / self.guess.distance) * certainty
         else:
             matrix[6, 6] += 1  # the column is zero
         if not shape:
@@ -226,7 +232,7 @@ class _Problem:
         facing = (self.fit.normals @ self.turn.T * way).sum(1)
         seen = ((facing - _TURNED) / (_FRONTAL - _TURNED)).clip(_HIDDEN, 1)
         near = 1 / (1 + (residual**2).sum(1) / _FAR_MM**2) ** 2
-        return seen * near / POINT_MM**2
+        return seen * near * self.fit.certainty
 
     def _to_camera(self) -> np.ndarray:
         """[3] unit direction from the head to the camera, in the camera frame."""

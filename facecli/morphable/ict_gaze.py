@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from facecli.morphable.ict import LOOK_DEGREES, IctModel
+from facecli.morphable.ict_points import mediapipe478
 
 IRIS = {"R": 468, "L": 473}
 """MediaPipe's iris centres; R and L are the subject's."""
@@ -33,7 +34,8 @@ class Eyes:
     Args:
         mean: [2, 3] centres of the left and right eyeball of the mean head, mm; identity: [I, 2, 3], expression:
             [E, 2, 3] how they move.
-        radius: [2] mm from a centre to its pupil.
+        radius: [2] mm from a centre to where MediaPipe's iris lies on the ball. ahead: [2, 2] yaw and pitch of that
+            place, degrees, while the eye looks straight ahead.
         names: of the expressions.
     """
 
@@ -41,19 +43,23 @@ class Eyes:
     identity: np.ndarray
     expression: np.ndarray
     radius: np.ndarray
+    ahead: np.ndarray
     names: tuple[str, ...]
 
     @staticmethod
     def of(model: IctModel) -> Eyes:
         arrays, balls = model.arrays, [model.eyeball[side] for side in "LR"]
         mean = model.eye_centres(arrays.mean[None])[0].astype(np.float64)
-        front = [arrays.mean[ball][arrays.mean[ball, 2] > centre[2]] for ball, centre in zip(balls, mean, strict=True)]
-        pupils = [part[np.hypot(*(part - centre)[:, :2].T).argmin()] for part, centre in zip(front, mean, strict=True)]
+        corners, weights = mediapipe478(model)
+        irises = [IRIS[side] for side in "LR"]
+        away = (arrays.mean[corners[irises]] * weights[irises][..., None]).sum(1) - mean
+        radius = np.linalg.norm(away, axis=1)
         return Eyes(
             mean,
             np.stack([arrays.identity[:, ball].mean(1, dtype=np.float64) for ball in balls], 1),
             np.stack([arrays.expression[:, ball].mean(1, dtype=np.float64) for ball in balls], 1),
-            np.linalg.norm(np.stack(pupils) - mean, axis=1),
+            radius,
+            np.stack([_degrees(direction) for direction in away / radius[:, None]]),
             model.expression_names,
         )
 
@@ -113,8 +119,7 @@ def gaze(
         ray = np.array([*(iris - middle) * (1, -1), -focal])
         ray /= np.linalg.norm(ray)
         seen = _pupil_direction(ray, turn @ centres[number] + place, eyes.radius[number])
-        x, y, z = turn.T @ seen
-        angles[number] = np.rad2deg([math.atan2(x, z), math.asin(np.clip(y, -1, 1))])
+        angles[number] = _degrees(turn.T @ seen) - eyes.ahead[number]
         error = np.hypot(IRIS_MM, np.array(IRIS_PIXELS) / scale) / eyes.radius[number]
         error = np.rad2deg(error / max(-float(ray @ seen), _LEAST_COSINE))
         trust[number] = _openness(points, side) / error**2
@@ -128,6 +133,12 @@ def _pupil_direction(ray: np.ndarray, centre: np.ndarray, radius: float) -> np.n
     inside = radius**2 - float(aside @ aside)
     hit = aside - ray * math.sqrt(max(inside, 0.0))
     return hit / np.linalg.norm(hit)
+
+
+def _degrees(direction: np.ndarray) -> np.ndarray:
+    """[2] yaw (to +x) and pitch (up) of a unit vector [3]."""
+    x, y, z = direction
+    return np.rad2deg([math.atan2(x, z), math.asin(np.clip(y, -1, 1))])
 
 
 def _openness(points: np.ndarray, side: str) -> float:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import resources
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +13,7 @@ from facecli.assets.store import require
 from facecli.codes import Codes
 from facecli.detect.face import Face
 from facecli.errors import UsageError
+from facecli.export.arkit import from_ict
 from facecli.geometry.rotations import matrix_to_axis_angle
 from facecli.morphable import ict_head
 from facecli.morphable.ict import IctModel
@@ -22,6 +25,9 @@ from facecli_open.crop import crop_head
 from facecli_open.files import ICT_FACEKIT
 from facecli_open.mean_head import MeanHead
 
+WEIGHTS = "open.safetensors"
+"""Of the network, beside this module. Without them the guess is the mean head."""
+
 
 class OpenReconstructor:
     """ICT-FaceKit's whole head, in millimetres, by a pinhole camera on the photograph.
@@ -31,6 +37,7 @@ class OpenReconstructor:
             and only pose and camera are found.
         fov: vertical field of view of the photographs in degrees, for those who know it; 0: the distance is guessed.
         rig: give meshes in GLB the expressions as blend shapes.
+        checkpoint: another file of the network's weights than the one that comes with facecli.
 
     Raises:
         MissingAssetError: ICT-FaceKit's file is missing.
@@ -44,7 +51,9 @@ class OpenReconstructor:
     constants = ("identity",)
     batch_size = 8
 
-    def __init__(self, device: str = "cpu", *, refine: bool = True, fov: float = 0.0, rig: bool = True):
+    def __init__(
+        self, device: str = "cpu", *, refine: bool = True, fov: float = 0.0, rig: bool = True, checkpoint: str = ""
+    ):
         if fov and not 1 <= fov <= 170:
             raise UsageError(f"--option fov is the vertical field of view, 1 to 170 degrees, not {fov:g}")
         path = require(ICT_FACEKIT)
@@ -52,7 +61,7 @@ class OpenReconstructor:
         self.device = torch.device(device)
         self.head = IctHead(model, self.device)
         self.fitting = LandmarkFit(model)
-        self.regressor = MeanHead.load()
+        self.regressor = load_regressor(checkpoint)
         self._refine, self._fov, self._rigged = refine, fov, rig
 
     # --- to codes ----------------------------------------------------------------------------------------------------
@@ -68,7 +77,7 @@ class OpenReconstructor:
     def encode(self, crops: Sequence[Crop]) -> Codes:
         """Codes of B faces: identity [B, 100], expression [B, 57], pose [B, 3], camera [B, 4], `warp`, `photo_size`."""
         guess = self.regressor(crops)
-        fitted = [self._fit(crop, guess.identity[i], guess.expression[i]) for i, crop in enumerate(crops)]
+        fitted = [self._fit(crop, guess, number) for number, crop in enumerate(crops)]
         values = {
             "identity": np.stack([face.identity for face in fitted]),
             "expression": np.stack([face.expression for face in fitted]),
@@ -80,10 +89,16 @@ class OpenReconstructor:
         tensors = {name: torch.from_numpy(value).to(self.device, torch.float32) for name, value in values.items()}
         return Codes(tensors, "open", self.family)
 
-    def _fit(self, crop: Crop, identity: np.ndarray, expression: np.ndarray) -> Fitted:
-        spreads = self.regressor.identity_spread, self.regressor.expression_spread
-        guess = Guess(np.asarray(identity, np.float64), np.asarray(expression, np.float64), *spreads)
-        return self.fitting.fit(crop.face.points, crop.photo_size, guess, self._fov, self._refine)
+    def _fit(self, crop: Crop, guess: Any, number: int) -> Fitted:
+        believed = Guess(
+            guess.identity[number].astype(np.float64),
+            guess.expression[number].astype(np.float64),
+            self.regressor.identity_spread,
+            self.regressor.expression_spread,
+            float(guess.distance[number]),
+            self.regressor.distance_spread,
+        )
+        return self.fitting.fit(crop.face.points, crop.photo_size, believed, self._fov, self._refine)
 
     # --- from codes --------------------------------------------------------------------------------------------------
 
@@ -97,8 +112,26 @@ class OpenReconstructor:
         """The 57 expressions as blend shapes, by their names."""
         return self.head.rig() if self._rigged else None
 
+    def arkit(self, codes: Codes) -> torch.Tensor:
+        """[B, 52] the expression in ARKit's words, see :func:`facecli.export.arkit.from_ict`."""
+        weights = from_ict(self.head.complete(codes)["expression"].numpy(force=True), self.head.expression_names)
+        return torch.from_numpy(weights).to(self.device)
+
     # --- over time ---------------------------------------------------------------------------------------------------
 
     steady = staticmethod(ict_head.steady)
     unsteady = staticmethod(ict_head.unsteady)
     code_unit = staticmethod(ict_head.code_unit)
+
+
+def load_regressor(checkpoint: str = "") -> Any:
+    """What guesses a face's codes: the network, of `checkpoint` or of the weights that come with facecli.
+
+    Raises:
+        InputError: the file is damaged or something else.
+    """
+    if checkpoint or resources.files("facecli_open").joinpath(WEIGHTS).is_file():
+        from facecli_open.regressor import Regressor
+
+        return Regressor.load(checkpoint or None)
+    return MeanHead()
