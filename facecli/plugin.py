@@ -73,6 +73,24 @@ class LayoutInfo:
 
 
 @dataclass(frozen=True)
+class TrainingInfo:
+    """Something that users may train: ``facecli train NAME``.
+
+    Args:
+        target: ``"module:attribute"`` of a function ``train(settings, out, told, workers)`` that returns the path of
+            what it made: `settings` as below, `out` a folder (of a killed training, which goes on, or of none),
+            `told` a :class:`facecli.listener.Listener`, `workers` a number of processes or None.
+        settings: ``"module:attribute"`` of a frozen dataclass whose fields are words, numbers, yes or no, with
+            defaults; its docstring says what they are, and it raises UsageError where they make no sense.
+        summary: one line.
+    """
+
+    target: str
+    settings: str
+    summary: str
+
+
+@dataclass(frozen=True)
 class Plugin:
     """What a plugin is and offers: the object behind its entry point.
 
@@ -92,6 +110,7 @@ class Plugin:
             what takes time and doesn't change `vertices`.
         pictures: name -> what it shows: pictures that the reconstructor's `draw` makes, further words for ``--save``.
         layouts: name -> :class:`LayoutInfo`.
+        trainings: name -> :class:`TrainingInfo`.
         landmarkers: name -> ``"module:attribute"`` of a :class:`Landmarker`.
         detectors: name -> ``"module:attribute"`` of a :class:`Detector`.
         assets: the files it needs, as :class:`facecli.assets.catalogue.Asset`, in the order of importance.
@@ -112,6 +131,7 @@ class Plugin:
     benchmark_options: Mapping[str, Any] = field(default_factory=dict)
     pictures: Mapping[str, str] = field(default_factory=dict)
     layouts: Mapping[str, LayoutInfo] = field(default_factory=dict)
+    trainings: Mapping[str, TrainingInfo] = field(default_factory=dict)
     landmarkers: Mapping[str, str] = field(default_factory=dict)
     detectors: Mapping[str, str] = field(default_factory=dict)
     assets: tuple[Asset, ...] = ()
@@ -128,6 +148,8 @@ class Plugin:
             found.append("landmarks: " + ", ".join(self.landmarkers))
         if self.detectors:
             found.append("boxes: " + ", ".join(self.detectors))
+        if self.trainings:
+            found.append("train: " + ", ".join(self.trainings))
         return tuple(found)
 
 
@@ -396,8 +418,9 @@ class Reconstructor(Protocol):
     #     Faces that files beside the photograph `path` tell of; None: the landmarker finds them. Called from several
     #     threads at once.
     # texture_beside(source) -> torch.Tensor | None
-    #     The texture [3, H, W] 0..1 of the faces in the input `source` (its path, or what it is called), where users have
-    #     textures of their own by the names of pictures; None: `decode`'s. Not asked with a layout. Raises InputError.
+    #     The texture [3, H, W] 0..1 of the faces in the input `source` (its path, or what it is called), where users
+    #     have textures of their own by the names of pictures; None: `decode`'s. Not asked with a layout. Raises
+    #     InputError.
     # crop_box(image, box) -> Crop
     #     The crop around a detector's box [4] in `image`, without landmarks, as the model's authors evaluate it (NoW's
     #     `detected_face`). Its `face` has that box and no points. Models without it get faces landmarked near the box.

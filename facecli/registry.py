@@ -7,13 +7,12 @@ import functools
 import importlib
 import inspect
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from facecli.errors import FacecliError, MissingAssetError, PluginError, UsageError
-from facecli.plugin import Detector, Landmarker, Layout, Plugin, Reconstructor
+from facecli.plugin import Detector, Landmarker, Layout, Plugin, Reconstructor, TrainingInfo
 
 GROUP = "facecli.plugins"
 
@@ -141,6 +140,18 @@ def detector(name: str, **options: Any) -> Detector:
     raise UsageError(_unknown("detector", name, offering))
 
 
+def training(name: str) -> tuple[Plugin, TrainingInfo]:
+    """The plugin that trains `name`, and what it says of it.
+
+    Raises:
+        UsageError: there is no such training.
+    """
+    offering = _offering("trainings")
+    if name not in offering:
+        raise UsageError(_unknown("training", name, offering))
+    return offering[name]
+
+
 def face_finder(name: str, **options: Any) -> Landmarker | Detector:
     """A new landmarker, else a new detector, called `name`: for whom boxes are enough."""
     landmarkers, detectors = _offering("landmarkers"), _offering("detectors")
@@ -163,14 +174,14 @@ def takes_detector(landmarker: str) -> bool:
     if landmarker not in offering:
         return False
     try:
-        return "detector" in inspect.signature(_attribute(*offering[landmarker])).parameters
+        return "detector" in inspect.signature(attribute(*offering[landmarker])).parameters
     except (TypeError, ValueError):  # nothing that tells its arguments
         return False
 
 
-def _offering(what: str) -> dict[str, tuple[Plugin, str]]:
-    """Name -> the plugin that offers it and the target, of all ``landmarkers`` or ``detectors``, sorted."""
-    found: dict[str, tuple[Plugin, str]] = {}
+def _offering(what: str) -> dict[str, tuple[Plugin, Any]]:
+    """Name -> the plugin that offers it, and what it is, of all ``landmarkers`` (``detectors``, …), sorted."""
+    found: dict[str, tuple[Plugin, Any]] = {}
     for offered_by in plugins().values():
         for name, target in getattr(offered_by, what).items():
             found.setdefault(name, (offered_by, target))
@@ -184,7 +195,7 @@ def _make(owner: Plugin, target: str, options: dict[str, Any], *arguments: Any) 
         UsageError: it doesn't take one of the options.
         PluginError: it can't be imported or started.
     """
-    make = _attribute(owner, target)
+    make = attribute(owner, target)
     try:
         return make(*arguments, **options)
     except FacecliError:
@@ -197,10 +208,15 @@ def _make(owner: Plugin, target: str, options: dict[str, Any], *arguments: Any) 
         raise PluginError(f"plugin {owner.name} can't be started: {_one_line(error)}") from error
 
 
-def _attribute(owner: Plugin, target: str) -> Callable[..., Any]:
-    module_name, _, attribute = target.partition(":")
+def attribute(owner: Plugin, target: str) -> Any:
+    """What the plugin `owner` names ``"module:attribute"``.
+
+    Raises:
+        MissingAssetError: one of its packages isn't installed. PluginError: it can't be imported.
+    """
+    module_name, _, name = target.partition(":")
     try:
-        return getattr(importlib.import_module(module_name), attribute)
+        return getattr(importlib.import_module(module_name), name)
     except FacecliError:
         raise
     except ModuleNotFoundError as error:

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from facecli.cli import align, assets, benchmark, console, doctor, models, preprocess, reconstruct, transfer
+from facecli.cli import align, assets, benchmark, console, doctor, models, preprocess, reconstruct, train, transfer
 from facecli.errors import EXIT_SOME_FAILED, FacecliError
 
 EXIT_INTERRUPTED = 130  # the shell's convention: 128 + SIGINT
@@ -49,6 +49,7 @@ app.command("reconstruct")(reconstruct.reconstruct)
 app.add_typer(transfer.app, name="transfer")
 app.add_typer(preprocess.app, name="preprocess")
 app.command("align")(align.align)
+app.command("train")(train.train)
 app.add_typer(benchmark.app, name="benchmark")
 app.command("models")(models.models)
 app.add_typer(assets.app, name="assets")

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from facecli.benchmark import tables
-from facecli.benchmark.listener import Listener
 from facecli.benchmark.now.alignment import export_alignment
 from facecli.benchmark.now.dataset import HOMEPAGE, Case, NowFolder, parse_case
 from facecli.benchmark.now.evaluate import CaseTask, Checked, Setup, Tasks, check, collect, evaluate, gather
@@ -17,6 +16,7 @@ from facecli.benchmark.now.submission import MAIL, pack
 from facecli.benchmark.published import published
 from facecli.benchmark.scores import SurfaceErrors
 from facecli.errors import InputError, UsageError
+from facecli.listener import Listener
 
 NAMED_AT_MOST = 20
 """Problems of one method that are printed; the reports have all."""

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from facecli.benchmark.choice import ModelChoice
-from facecli.benchmark.listener import Listener
 from facecli.benchmark.points import head_rotation, ibug68_pixels, now_landmarks
 from facecli.benchmark.predict import Portrait, Predicted, Predictor
 from facecli.benchmark.scores import SurfaceErrors
@@ -35,6 +34,7 @@ from facecli.benchmark.workers import one_thread_each
 from facecli.data.head_set import HeadSet, draw, renderer
 from facecli.errors import InputError, UsageError
 from facecli.io.atomic import atomic_write, remove_leftovers
+from facecli.listener import Listener
 from facecli.pipeline import Outcome, cpu_count, parallel_map
 
 MEAN_HEAD = "mean head"

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 from facecli.cli import console, options
-from facecli.cli.benchmark.voice import Voice
+from facecli.cli.voice import Voice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from facecli.cli import console, options
-from facecli.cli.benchmark.voice import Voice
+from facecli.cli.voice import Voice
 
 
 def synthetic(

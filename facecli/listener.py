@@ -1,4 +1,4 @@
-"""Who is told what a benchmark does."""
+"""Who is told what a benchmark or a training does."""
 
 from __future__ import annotations
 

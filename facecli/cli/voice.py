@@ -1,4 +1,4 @@
-"""What benchmarks say while they work."""
+"""What benchmarks and trainings say while they work."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from facecli.cli.progress import Progress
 
 
 class Voice:
-    """A :class:`facecli.benchmark.listener.Listener` that speaks on stderr; with `quiet`, of what is wrong only."""
+    """A :class:`facecli.listener.Listener` that speaks on stderr; with `quiet`, of what is wrong only."""
 
     def __init__(self, quiet: bool):
         self.quiet = quiet

@@ -1,0 +1,1 @@
+"""Training of networks: settings here, what is trained in the plugins."""
