@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # a worker a core: more threads would only wait for each other
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Machines that run tests are busy: no clock decides. The same examples each time: a red run can be run again.
 settings.register_profile("facecli", deadline=None, derandomize=True)
 settings.load_profile("facecli")
 
 ROOT = Path(__file__).parents[1]
+SHARE_MODELS = ("deca", "deep3d", "emoca", "fan", "smirk", "synergynet", "tddfa_v2")
+"""Folders whose files share models that take long to load."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A file's tests share a worker, and with it what their fixtures made; where models are shared, a folder's do."""
+    for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            folder, file = item.path.parent.name, item.path.stem
+            item.add_marker(pytest.mark.xdist_group(folder if folder in SHARE_MODELS else file))
 
 
 @dataclass
@@ -80,8 +96,32 @@ def standins(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def finding_standins(standins, tmp_path_factory) -> Callable[[], AbstractContextManager[Path]]:
+    """`official` for fixtures that live longer than a test: within the context that this makes."""
+
+    @contextmanager
+    def find() -> Iterator[Path]:
+        with pytest.MonkeyPatch.context() as patch:
+            yield from _only_assets(standins, tmp_path_factory.mktemp("found"), patch)
+
+    return find
+
+
 @pytest.fixture
-def own_assets(tmp_path, monkeypatch) -> Path:
+def tiny(monkeypatch):
+    """facecli has `tiny`, `blobs`, `boxed` and `reds`, for drawn faces; the module :mod:`standins.tiny`."""
+    from facecli import registry
+    from standins import tiny as drawn
+
+    known = registry.plugins() | drawn.plugins()
+    monkeypatch.setattr(registry, "plugins", lambda: known)
+    monkeypatch.setattr(drawn.BlobLandmarker, "calls", 0)
+    return drawn
+
+
+@pytest.fixture
+def own_assets(tmp_path, monkeypatch) -> Iterator[Path]:
     """An empty folder: the only one that facecli looks for assets in."""
     folder = tmp_path / "weights"
     folder.mkdir()
@@ -89,12 +129,12 @@ def own_assets(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.fixture
-def official(standins, monkeypatch, tmp_path) -> Path:
+def official(standins, monkeypatch, tmp_path) -> Iterator[Path]:
     """facecli finds the stand-ins as a user's official files, and nothing else."""
     yield from _only_assets(standins, tmp_path, monkeypatch)
 
 
-def _only_assets(folder: Path, tmp_path: Path, monkeypatch):
+def _only_assets(folder: Path, tmp_path: Path, monkeypatch) -> Iterator[Path]:
     from facecli.assets import places
 
     monkeypatch.setenv("FACECLI_ASSETS", str(folder))

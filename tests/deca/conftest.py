@@ -12,7 +12,6 @@ import pytest
 import torch
 
 import seeded
-from facecli.assets import places
 from facecli.codes import Codes
 from facecli.morphable.flame import Flame
 from facecli.morphable.flame_texture import FlameAlbedo
@@ -38,26 +37,19 @@ def golden() -> Callable[[str], Golden]:
 
 
 @pytest.fixture(scope="module")
-def found_standins(standins) -> Iterator[Path]:
+def found_standins(finding_standins) -> Iterator[Path]:
     """facecli finds the stand-ins while a module's tests run."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FACECLI_ASSETS", str(standins))
-        places.rescan()
-        yield standins
-    places.rescan()
+    with finding_standins() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")
-def deca(standins):
+def deca(finding_standins):
     """The model as users get it, read from a checkpoint."""
     from facecli_deca.reconstructor import DecaReconstructor
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FACECLI_ASSETS", str(standins))
-        places.rescan()
-        model = DecaReconstructor()
-    places.rescan()
-    return model
+    with finding_standins():
+        return DecaReconstructor()
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,6 @@ import pytest
 import torch
 
 import seeded
-from facecli.assets import places
 from facecli.detect.face import Face, box_of_points
 from facecli.io.images import read_image
 from facecli.morphable.bfm import Bfm
@@ -44,16 +43,12 @@ def faces(golden) -> dict[str, Bfm]:
 
 
 @pytest.fixture(scope="session")
-def deep3d(standins):
+def deep3d(finding_standins):
     """The model as users get it, read from the official files' stand-ins."""
     from facecli_deep3d.reconstructor import Deep3DReconstructor
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FACECLI_ASSETS", str(standins))
-        places.rescan()
-        model = Deep3DReconstructor()
-    places.rescan()
-    return model
+    with finding_standins():
+        return Deep3DReconstructor()
 
 
 @pytest.fixture(scope="session")

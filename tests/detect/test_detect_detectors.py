@@ -22,14 +22,6 @@ LARGE, SMALL = (50.0, 60.0, 30.0, 40.0), (120.0, 50.0, 12.0, 16.0)
 
 
 @pytest.fixture
-def tiny(monkeypatch):
-    """facecli has the models `tiny` and `boxed`, the landmarker `blobs` and the detector `reds`."""
-    known = registry.plugins() | drawn.plugins()
-    monkeypatch.setattr(registry, "plugins", lambda: known)
-    return drawn
-
-
-@pytest.fixture
 def photo(tiny, tmp_path):
     write_image(tmp_path / "photo.png", tiny.picture([SMALL, LARGE]))
     return tmp_path / "photo.png"

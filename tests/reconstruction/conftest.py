@@ -4,19 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from standins import tiny as drawn
-
-
-@pytest.fixture
-def tiny(monkeypatch):
-    """facecli has the model `tiny` and the landmarker `blobs`; the module :mod:`standins.tiny`."""
-    from facecli import registry
-
-    known = registry.plugins() | drawn.plugins()
-    monkeypatch.setattr(registry, "plugins", lambda: known)
-    monkeypatch.setattr(drawn.BlobLandmarker, "calls", 0)
-    return drawn
-
 
 @pytest.fixture
 def run(cli, tiny, tmp_path):

@@ -34,17 +34,13 @@ def face(demo_golden):
 
 
 @pytest.fixture(scope="session")
-def smirk(standins, photo, face):
+def smirk(finding_standins, photo, face):
     """A reconstructor that has loaded all of its files; what it doesn't have at hand later fails."""
-    from facecli.assets import places
     from facecli_smirk.reconstructor import SmirkReconstructor
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FACECLI_ASSETS", str(standins))
-        places.rescan()
+    with finding_standins():
         model = SmirkReconstructor()
         crop = model.crop(photo, face)
         codes = model.encode([crop])
         model.draw(["rendering", "masked", "generator"], [crop], codes, model.decode(codes))
-    places.rescan()
     return model

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from facecli.assets import places
-from standins import tiny
 from standins.write import WHITENING_V2
 
 SHARED = Path(os.environ.get("FACECLI_SHARED", Path(__file__).resolve().parents[3] / "shared"))
@@ -16,16 +15,12 @@ TRAINED = ("mb05_120x120.pth", "param_mean_std_62d_120x120.pkl")
 
 
 @pytest.fixture(scope="session")
-def tddfa_v2(standins):
+def tddfa_v2(finding_standins, standins):
     """The model as users get it, read from the official formats."""
     from facecli_tddfa_v2.reconstructor import TddfaV2Reconstructor
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FACECLI_ASSETS", str(standins))
-        places.rescan()
-        model = TddfaV2Reconstructor(whitening=str(standins / WHITENING_V2))
-    places.rescan()
-    return model
+    with finding_standins():
+        return TddfaV2Reconstructor(whitening=str(standins / WHITENING_V2))
 
 
 @pytest.fixture
@@ -44,12 +39,3 @@ def trained(own_assets) -> Path:
         (own_assets / name).symlink_to(path)
     places.rescan()
     return own_assets
-
-
-@pytest.fixture
-def drawn_faces(monkeypatch):
-    """The detector `reds`, which finds drawn faces."""
-    from facecli import registry
-
-    known = registry.plugins() | tiny.plugins()
-    monkeypatch.setattr(registry, "plugins", lambda: known)

@@ -18,7 +18,6 @@ from facecli.detect.face import Face
 from facecli.export.obj import read_obj
 from facecli.io.images import read_image, write_image
 from facecli.io.meshes import read_mesh
-from standins import tiny
 from standins.write import tddfa_v2_state
 
 FACES = [(60.0, 70.0, 24.0, 32.0), (160.0, 80.0, 30.0, 38.0)]
@@ -26,7 +25,7 @@ PHOTO_SIZE = (240, 160)
 
 
 @pytest.fixture
-def photo(tmp_path, drawn_faces) -> Path:
+def photo(tmp_path, tiny) -> Path:
     write_image(tmp_path / "two.png", tiny.picture(FACES, PHOTO_SIZE))
     return tmp_path / "two.png"
 
@@ -90,7 +89,7 @@ def test_demo_s_files(cli, official, loaded, photo, tmp_path):
     assert colors.min() >= 0 and colors.max() <= 1
 
 
-def test_a_video_with_demo_s_name(cli, official, loaded, tmp_path, drawn_faces):
+def test_a_video_with_demo_s_name(cli, official, loaded, tmp_path, tiny):
     tiny.write_clip(tmp_path / "clip.mp4", 6, lambda number: [(60 + 2 * number, 70, 24, 32)], (160, 120))
     ran = run(cli, tmp_path / "clip.mp4", "--layout", "3ddfa_v2", "--save", "3d", "--smooth")
     assert ran.code == 0, ran.err
@@ -186,7 +185,7 @@ def test_what_needs_a_mesh_says_so(cli, trained, photo, tmp_path):
     assert ran.code == 0 and (tmp_path / "out/two_pose.jpg").exists()
 
 
-def test_a_video_of_poses(cli, trained, tmp_path, drawn_faces):
+def test_a_video_of_poses(cli, trained, tmp_path, tiny):
     tiny.write_clip(tmp_path / "clip.mp4", 5, lambda number: [(60 + 3 * number, 60, 24, 32)], (160, 120))
     ran = run(cli, tmp_path / "clip.mp4", "--smooth", "--json", "--save", "all,pose")
     assert ran.code == 0 and ran.err.count("no meshes") == 1, ran.err
