@@ -170,18 +170,23 @@ def wobble_long(n):
 @pytest.fixture(scope="module")
 def whole(long_clip, tmp_path_factory):
     """What a run gives that nobody stops."""
-    out = tmp_path_factory.mktemp("whole")
-    assert start(long_clip, out).wait(120) == 0
+    from facecli import registry
+    from facecli.cli.main import run as facecli_
+
+    out, known = tmp_path_factory.mktemp("whole"), registry.plugins() | tiny_plugin.plugins()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "plugins", lambda: known)
+        assert facecli_([str(word) for word in words(long_clip, out)]) == 0
     return out / "long"
 
 
-def start(clip, out):
-    return tiny_plugin.start("reconstruct", clip, "--model", "tiny", "--landmarker", "blobs", *WORDS, "-o", out)
+def words(clip, out):
+    return "reconstruct", clip, "--model", "tiny", "--landmarker", "blobs", *WORDS, "-o", out
 
 
 @pytest.mark.parametrize("chunk", ["chunk-00000.npz", "drawn-00000.npz"])
 def test_a_run_killed_in_either_pass_goes_on(run, long_clip, whole, tmp_path, chunk):
-    killed = start(long_clip, tmp_path / "out")
+    killed = tiny_plugin.start(*words(long_clip, tmp_path / "out"))
     chunks = tmp_path / "out/.facecli-long.work/chunks"
     while not (chunks / chunk).exists() and killed.poll() is None:
         time.sleep(0.01)
