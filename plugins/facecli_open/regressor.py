@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -20,6 +21,8 @@ USUAL_DISTANCE = 800.0
 WEIGHTS = "open.safetensors"
 _BIG = "measure.weight"
 """Kept in 8 bits, a scale a row."""
+_FACTS = "facecli"
+"""Of the file's header: what it says of itself, as JSON."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,9 @@ def write_regressor(path: Path, network: HeadNet, spread: np.ndarray, facts: dic
     arrays = {name: value.astype(np.float16) for name, value in state.items()}
     arrays |= {_BIG: np.rint(weight / step).astype(np.int8), f"{_BIG}.step": step[:, 0].astype(np.float32)}
     arrays["spread"] = spread.astype(np.float32)
-    content = save({name: np.ascontiguousarray(value) for name, value in arrays.items()}, metadata=facts)
+    # One entry: several would come in any order, and the same training would not give the same file.
+    header = {_FACTS: json.dumps(facts, sort_keys=True)}
+    content = save({name: np.ascontiguousarray(value) for name, value in arrays.items()}, metadata=header)
     with atomic_write(path) as temporary:
         temporary.write_bytes(content)
 
@@ -108,10 +113,10 @@ def read_regressor(path: str | Path) -> Regressor:
     try:
         with safe_open(str(path), "numpy") as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dictionary
-            facts = dict(file.metadata() or {})
+            facts = {str(name): str(value) for name, value in json.loads((file.metadata() or {})[_FACTS]).items()}
     except FileNotFoundError:
         raise InputError(path, "no such file", mend) from None
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, AttributeError) as error:
         raise InputError(path, f"can't be read: {' '.join(str(error).split())}", mend) from error
     try:
         network, spread = _rebuilt(arrays)
@@ -126,7 +131,7 @@ def _rebuilt(arrays: dict[str, np.ndarray]) -> tuple[HeadNet, np.ndarray]:
     step, spread = arrays.pop(f"{_BIG}.step"), arrays.pop("spread")
     if spread.shape != (OUTPUTS,):
         raise ValueError(f"its spread is {list(spread.shape)} numbers, not {OUTPUTS}")
-    if not all(np.isfinite(value).all() for value in arrays.values()):
+    if not all(np.isfinite(value).all() for value in (*arrays.values(), step, spread)):
         raise ValueError("it holds numbers that are not finite")
     arrays[_BIG] = arrays[_BIG] * step[:, None]
     network = HeadNet(hidden=len(step))

@@ -1,0 +1,109 @@
+"""`facecli train open`: small sets through all of it."""
+
+import numpy as np
+import pytest
+import torch
+
+from facecli.data.ict_head import IctHead
+from facecli_open.regressor import Regressor
+from facecli_open.training.labels import Loss, metrics, mirror, typical
+
+WORDS = ("heads=9", "tested=3", "epochs=3", "size=160", "batch=4", "hidden=8", "set=easy", "seed=5")
+
+
+@pytest.fixture(scope="module")
+def heads(ict_file) -> IctHead:
+    return IctHead(ict_file)
+
+
+def test_mirrored_codes_are_of_mirrored_heads(heads):
+    rng = np.random.default_rng(0)
+    identity, expression = heads.sample_identity(rng), heads.sample_expression(rng)
+    turned = mirror(heads)
+    own = heads.model.vertices(identity, expression)[0]
+    twin = heads.model.vertices(identity @ turned.identity, expression[turned.expression])[0]
+    from scipy.spatial import cKDTree
+
+    skin = np.flatnonzero(heads.model.arrays.source_vertex < 11_248)
+    mean = heads.model.arrays.mean[skin]
+    _, other = cKDTree(mean).query(mean * (-1, 1, 1))
+    distance = np.linalg.norm(twin[skin] - own[skin][other] * (-1, 1, 1), axis=1)
+    assert distance.max() < 0.5  # mm; the head without its mirror is 7 mm away
+    assert distance.mean() < 0.1
+
+
+def test_the_metric_is_nows_error(heads):
+    from facecli.benchmark.scan_to_mesh import scan_to_mesh_error
+    from facecli.benchmark.synthetic.heads import now7
+    from facecli.data.scan_points import ScanPoints
+
+    loss, scan, zeros = Loss(metrics(heads)), ScanPoints(heads), np.zeros((1, 57), np.float32)
+    mean = heads.vertices(np.zeros((1, 100), np.float32), zeros)[0]
+    skin = heads.triangles[heads.skin]
+    told, true = [], []
+    for number in range(3):
+        identity = heads.sample_identity(np.random.default_rng(number))[None]
+        person = heads.vertices(identity, zeros)[0]
+        points7 = now7(heads.landmarks(person[None])[0]), now7(heads.landmarks(mean[None])[0])
+        error = scan_to_mesh_error(scan.of(person), points7[0], mean, skin, points7[1], protocol="nonmetrical")
+        true.append(np.median(error.distances))
+        told.append(typical(torch.from_numpy(identity), loss.face))
+    assert np.mean(told) == pytest.approx(np.mean(true), rel=0.25)
+    assert np.corrcoef(told, true)[0, 1] > 0.8
+
+
+def test_a_training_from_the_command_line_and_again(cli, with_ict, tmp_path):
+    out = tmp_path / "trained"
+    done = cli("train", "open", *WORDS, "-o", str(out), "--workers", "0")
+    assert done.code == 0, done.err
+    first = (out / "open.safetensors").read_bytes()
+    rows = (out / "curve.csv").read_text().splitlines()
+    assert len(rows) == 4
+    assert rows[0].startswith("epoch,loss,face_mm,mean_face_mm")
+    read = Regressor.load(out / "open.safetensors")
+    assert read.facts["command"].startswith("facecli train open heads=9 ")
+    assert read.facts["taught"] == "6"
+    again = cli("train", "open", *WORDS, "-o", str(out), "--workers", "0")
+    assert again.code == 0
+    assert (out / "open.safetensors").read_bytes() == first
+
+
+def test_a_stopped_training_goes_on_and_ends_the_same(heads, with_ict, tmp_path, monkeypatch):
+    from facecli.cli.voice import Voice
+    from facecli.train.settings import read_settings
+    from facecli_open.training import run
+    from facecli_open.training.settings import Settings
+
+    chosen = read_settings(Settings, WORDS)
+    whole = run.train(chosen, tmp_path / "whole", Voice(True), 0).read_bytes()
+    save, saved = run._Keeper.save, []
+
+    def stop(keeper, *what):
+        save(keeper, *what)
+        saved.append(what)
+        if len(saved) == 2:
+            raise KeyboardInterrupt
+
+    (tmp_path / "cut").mkdir()
+    (tmp_path / "cut/examples").symlink_to(tmp_path / "whole/examples")
+    monkeypatch.setattr(run._Keeper, "save", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run.train(chosen, tmp_path / "cut", Voice(True), 0)
+    monkeypatch.setattr(run._Keeper, "save", save)
+    assert run.train(chosen, tmp_path / "cut", Voice(True), 0).read_bytes() == whole
+
+
+def test_damaged_examples_are_made_again(heads, with_ict, tmp_path):
+    from facecli.cli.voice import Voice
+    from facecli.data.head_set import HeadSet
+    from facecli.data.heads import choose_heads
+    from facecli_open.training.examples import make_examples
+
+    few = HeadSet(choose_heads("ict"), "easy", 5, 160)
+    first = make_examples(few, 0, 3, tmp_path / "examples", Voice(True), 0)
+    (file,) = tmp_path.glob("examples/*/*.npz")
+    file.write_bytes(file.read_bytes()[:1000])
+    second = make_examples(few, 0, 3, tmp_path / "examples", Voice(True), 0)
+    assert np.array_equal(first.inputs, second.inputs)
+    assert np.isfinite(first.inputs).all()
+    assert first.inputs.shape[1:] == (2, len(first.inputs[0, 0]))
