@@ -15,7 +15,7 @@ plugin = Plugin(
     options={
         "refine": Option("fit shape and expression to the landmarks; without it they stay a guess", bool),
         "fov": Option("vertical field of view of the photographs in degrees, if you know it", float),
-        "rig": Option("expressions as blend shapes in mesh.glb, which makes it 9 MB larger; yes if not said", bool),
+        "rig": Option("expressions as blend shapes in mesh.glb, which makes it some MB larger; yes if not said", bool),
         "checkpoint": Option("path of other weights for the network, as `facecli train open` writes them"),
     },
     trainings={

@@ -28,6 +28,10 @@ from facecli_open.mean_head import MeanHead
 WEIGHTS = "open.safetensors"
 """Of the network, beside this module. Without them the guess is the mean head."""
 
+SHARES = (0.3, 0.5, 0.1)
+"""Of the spreads of the network's identity, expression and distance, what the points may change. The network has seen
+them as well: where they mislead it, they would again (docs/open.md has the numbers)."""
+
 
 class OpenReconstructor:
     """ICT-FaceKit's whole head, in millimetres, by a pinhole camera on the photograph.
@@ -90,13 +94,14 @@ class OpenReconstructor:
         return Codes(tensors, "open", self.family)
 
     def _fit(self, crop: Crop, guess: Any, number: int) -> Fitted:
+        identity, expression, distance = (1.0,) * 3 if isinstance(self.regressor, MeanHead) else SHARES
         believed = Guess(
             guess.identity[number].astype(np.float64),
             guess.expression[number].astype(np.float64),
-            self.regressor.identity_spread,
-            self.regressor.expression_spread,
+            identity * self.regressor.identity_spread,
+            expression * self.regressor.expression_spread,
             float(guess.distance[number]),
-            self.regressor.distance_spread,
+            distance * self.regressor.distance_spread,
         )
         return self.fitting.fit(crop.face.points, crop.photo_size, believed, self._fov, self._refine)
 
