@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from facecli.plugin import Plugin
 
-DEFAULT_MODEL = "mediapipe"
 PROBE_SECONDS = 180  # the first start of numba and torch on a slow disk takes a minute
 _MARK = "facecli-doctor:"  # before the answer on a probe's stdout, where packages may print, too
 _PIP_NAMES = {"cv2": "opencv-python", "PIL": "pillow", "yaml": "pyyaml", "skimage": "scikit-image"}
@@ -187,7 +186,9 @@ def _label(name: str) -> str:
 
 
 def _default_row() -> str:
-    return f"default model ({DEFAULT_MODEL})"
+    from facecli.reconstruction.settings import default_model
+
+    return f"default model ({default_model()})"
 
 
 def _python() -> list[Check]:
@@ -429,10 +430,11 @@ def _default_model() -> list[Check]:
     import numpy
 
     from facecli import registry
+    from facecli.reconstruction.settings import default_model
 
     if any(check.status == "problem" for check in _mediapipe()):  # and don't let it fetch anything now
         return [Check(_default_row(), "problem", "mediapipe can't be used: see there")]
-    model = registry.reconstructor(DEFAULT_MODEL)
+    model = registry.reconstructor(default_model())
     finder = registry.landmarker(model.landmarker, **model.landmarker_options)
     try:
         faces = finder.detect([numpy.full((128, 128, 3), 128, numpy.uint8)])

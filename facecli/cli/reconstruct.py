@@ -24,7 +24,10 @@ def reconstruct(
     model: Annotated[
         str | None,
         typer.Option(
-            "--model", "-m", help="See `facecli models`. (default: mediapipe; of codes, their own)", show_default=False
+            "--model",
+            "-m",
+            help="See `facecli models`. (default: open or mediapipe; of codes, their own)",
+            show_default=False,
         ),
     ] = None,
     option: Annotated[

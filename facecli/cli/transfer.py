@@ -64,7 +64,7 @@ def expression(
     model: Annotated[
         str | None,
         typer.Option(
-            "--model", "-m", help="Of the sources. (default: mediapipe; of codes, their own)", show_default=False
+            "--model", "-m", help="Of the sources. (default: open or mediapipe; of codes, theirs)", show_default=False
         ),
     ] = None,
     target_model: Annotated[

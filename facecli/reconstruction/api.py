@@ -28,7 +28,7 @@ from facecli.reconstruction.passes import Recording, given_frames
 from facecli.reconstruction.people import People
 from facecli.reconstruction.picture import overlay_of, record_of, texture_of
 from facecli.reconstruction.run import Streams
-from facecli.reconstruction.settings import DEFAULT_MODEL, Settings
+from facecli.reconstruction.settings import Settings, default_model
 from facecli.reconstruction.stored import decoder_of, film_for, stored_faces, stored_tracks
 from facecli.reconstruction.stream import FaceStream, Frame, unmixed
 from facecli.reconstruction.tracks import Shelf, mix_tracks, tracks_of
@@ -148,7 +148,8 @@ def reconstruct(
 
     Args:
         inputs: a photograph, video, folder or glob, a ``codes.npz``, an RGB uint8 array [H, W, 3], or several of these.
-        model: see :func:`facecli.models`; None is mediapipe, and for codes the model that they are of.
+        model: see :func:`facecli.models`; None is open where ICT-FaceKit's file is there and mediapipe
+            elsewhere, and for codes the model that they are of.
         on_error: at a bad input raise its :class:`InputError`, or skip it.
         settings: fields of :class:`facecli.reconstruction.settings.Settings`: faces, options, device, smooth, …
 
@@ -191,7 +192,7 @@ class _Item:
 
 
 def _items(inputs: Iterable[Input], recursive: bool, settings: Settings) -> Iterator[_Item]:
-    model, number = settings.model or DEFAULT_MODEL, itertools.count(1)
+    model, number = settings.model or default_model(), itertools.count(1)
     for place, item in enumerate(inputs):
         if isinstance(item, np.ndarray):
             name = f"array {place}"

@@ -17,7 +17,7 @@ from facecli.reconstruction.folder import ResultFolder, with_paths
 from facecli.reconstruction.layouts import Places
 from facecli.reconstruction.passes import Drawing, Recording
 from facecli.reconstruction.picture import FaceResult, write_layout, write_picture
-from facecli.reconstruction.settings import DEFAULT_MODEL, Settings
+from facecli.reconstruction.settings import Settings, default_model
 from facecli.reconstruction.stored import decoder_of, film_for, photo_state, stored_faces, stored_tracks
 from facecli.reconstruction.stream import FaceStream, Frame
 from facecli.reconstruction.tracks import Shelf, Tracks, held_codes, hold_constants, mix_tracks, tracks_of
@@ -302,7 +302,7 @@ def draw(
 
 def jobs_of(sources: Iterable[Source | InputError], work: Work) -> Iterator[Job]:
     """A job for each source, in order."""
-    model = work.settings.model or DEFAULT_MODEL
+    model = work.settings.model or default_model()
     for source in sources:
         if isinstance(source, InputError):
             yield Failed(model, source)
@@ -324,7 +324,7 @@ def _job(source: Source, work: Work) -> Job:
     else:
         if settings.photo is not None:
             raise InputError(source.name, "is no file of codes, which --photo goes with", "leave --photo away")
-        stream, video, further = work.stream(settings.model or DEFAULT_MODEL), source.kind == "video", {}
+        stream, video, further = work.stream(settings.model or default_model()), source.kind == "video", {}
         kind = Photograph if not video else TwoPassVideo if settings.two_passes else OnePassVideo
     target = _target(source, stream, video, further, work)
     if target.folder.is_done(overwrite=work.overwrite):

@@ -10,9 +10,6 @@ from typing import Any
 from facecli.errors import FacecliError, PluginError, UsageError
 from facecli.plugin import LayoutInfo, Option, Plugin
 
-DEFAULT_MODEL = "mediapipe"
-"""For pictures and videos; codes are decoded by the model that they are of."""
-
 SAVE_CHOICES = {
     "obj": "mesh.obj with mesh.mtl and mesh.png (texture)",
     "glb": "mesh.glb with its texture; of a video, with its animation",
@@ -53,7 +50,7 @@ class Settings:
     """One run's choices; the command line's flags by the same names.
 
     Args:
-        model: None chooses: mediapipe for pictures and videos, for codes the one that they are of.
+        model: None chooses: for pictures and videos :func:`default_model`, for codes the one that they are of.
         options: the model's own, by name; values as it takes them, or in words.
         save: what to write, keys of :data:`SAVE_CHOICES` and names of the model's pictures, ``"all"``, ``"pictures"``;
             empty means the defaults for each kind of source. With a layout, its words.
@@ -210,6 +207,15 @@ class Settings:
         if self.faces == "all":
             return None
         return 1 if self.faces == "largest" else int(self.faces)
+
+
+def default_model() -> str:
+    """The model for pictures and videos of which users name none: the open model as soon as its one free file is there,
+    else MediaPipe's surface, which needs none. Codes are decoded by the model that they are of."""
+    from facecli.assets.store import find
+    from facecli.morphable.ict_assets import ICT_FACEKIT
+
+    return "mediapipe" if find(ICT_FACEKIT) is None else "open"
 
 
 def split_words(words: Iterable[str]) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from facecli.io.images import read_image
 from facecli.pipeline import FATAL, Outcome, cpu_count, gather, parallel_map
 from facecli.plugin import Crop, Detector, Landmarker, Layout, Reconstruction, Reconstructor, Rig
 from facecli.reconstruction.arkit import NoWeights, Weights, weights_of_faces
-from facecli.reconstruction.settings import DEFAULT_MODEL, Settings, choose_device
+from facecli.reconstruction.settings import Settings, choose_device, default_model
 
 
 @dataclass
@@ -122,7 +122,7 @@ class FaceStream:
     """
 
     def __init__(self, settings: Settings, *, rigged: bool = False):
-        self.plugin = registry.plugin(settings.model or DEFAULT_MODEL)
+        self.plugin = registry.plugin(settings.model or default_model())
         self.settings = settings.of_model(self.plugin)
         self.device = choose_device(settings.device)
         options = self.settings.options

@@ -16,7 +16,7 @@ from facecli.io.sources import Source, expand_sources
 from facecli.reconstruction.api import Input, ReconstructedFace, as_rgb
 from facecli.reconstruction.events import InputFailed
 from facecli.reconstruction.passes import given_frames
-from facecli.reconstruction.settings import DEFAULT_MODEL, Settings
+from facecli.reconstruction.settings import Settings, default_model
 from facecli.reconstruction.stored import decoder_of
 from facecli.reconstruction.stream import FaceStream, Frame, unmixed
 from facecli.reconstruction.tracks import Shelf
@@ -34,7 +34,8 @@ def transfer(source: Input, target: Input, model: str | None = None, **settings:
 
     Args:
         source, target: a photograph, a video, a ``codes.npz`` or an RGB uint8 array [H, W, 3].
-        model: the source's; None is mediapipe, and for codes the model that they are of.
+        model: the source's; None is open where ICT-FaceKit's file is there and mediapipe elsewhere, and for codes the
+            model that they are of.
         settings: fields of :class:`facecli.reenactment.choice.Choice` (take, keep, target_model, neutral, …) and of
             :class:`facecli.reconstruction.settings.Settings` (faces, options, device, smooth, …).
 
@@ -65,7 +66,7 @@ def transfer(source: Input, target: Input, model: str | None = None, **settings:
 
 def _pair(cast: Cast, source: Input, target: Input) -> Pair:
     source, target = _one(source), _one(target)
-    model = cast.settings.model or DEFAULT_MODEL
+    model = cast.settings.model or default_model()
     if isinstance(source, Source) and source.kind == "codes":
         model = decoder_of(source.name, source.path, cast.settings.model)[0].name
     stream = cast.stream(model)

@@ -16,7 +16,7 @@ from facecli.plugin import ExpressionBasis
 from facecli.reconstruction.events import Event, InputDone, InputFailed
 from facecli.reconstruction.folder import ResultFolder
 from facecli.reconstruction.run import Streams, through
-from facecli.reconstruction.settings import DEFAULT_MODEL, Settings, converted_options
+from facecli.reconstruction.settings import Settings, converted_options, default_model
 from facecli.reconstruction.stored import decoder_of, photo_state
 from facecli.reconstruction.stream import FaceStream, Frame
 from facecli.reenactment.bridge import Bridge, build, companions, different, may_mix
@@ -84,7 +84,7 @@ class Cast:
         model = self.settings.model
         target = self.choice.target_model or model
         if model is None and target is not None:
-            model = DEFAULT_MODEL  # of photographs
+            model = default_model()  # of photographs
         if model is not None:
             ours, theirs = registry.plugin(model), registry.plugin(target)
             converted_options(theirs, self.choice.target_options)
@@ -353,7 +353,7 @@ class _Run:
             plugin, summary = decoder_of(source.name, source.path, settings.model)
             model, video, further = plugin.name, summary.of_video, photo_state(settings)
         else:
-            model = settings.model or DEFAULT_MODEL
+            model = settings.model or default_model()
         work = _Work(source, self.cast.stream(model))
         name = self._names.claim(source)
         for target in self._targets:

@@ -25,7 +25,7 @@ from facecli.plugin import Detail, Reconstruction
 from facecli.reconstruction.events import Event, FrameDone, InputDone, InputFailed
 from facecli.reconstruction.folder import ResultFolder, with_paths
 from facecli.reconstruction.picture import scale_of
-from facecli.reconstruction.settings import DEFAULT_MODEL, Settings
+from facecli.reconstruction.settings import Settings, default_model
 from facecli.reconstruction.stream import FaceStream
 from facecli.reenactment.choice import Choice
 from facecli.reenactment.inputs import Moving, Performer, Room, Still
@@ -130,7 +130,7 @@ class _Teaser:
         model = cast.settings.model
         if model is None:
             of = {s.kind for s in sources if isinstance(s, Source)}
-            model = None if of == {"codes"} else DEFAULT_MODEL
+            model = None if of == {"codes"} else default_model()
         self.stream: FaceStream | None = None if model is None else cast.stream(model)
         if self.stream is not None:
             self._check_model(self.stream)
