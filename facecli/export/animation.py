@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +11,9 @@ import pygltflib as gltf
 import scipy.linalg
 from scipy.spatial.transform import Rotation
 
-from facecli.export.glb import GlbBuilder, read_accessor, target_positions
-from facecli.export.rig import MINUS, driven_by
+from facecli.export.glb import Assembly, GlbBuilder, Shown, read_accessor, target_positions
+from facecli.export.parts import Part, Turns, linear_turns, vertices_of, without
+from facecli.export.rig import MINUS, driven_by, is_arkit
 from facecli.geometry.mesh import TriangleMesh
 from facecli.plugin import Rig
 
@@ -23,6 +24,7 @@ twice, and once where there are at most 2000 frames."""
 _CHUNK_BYTES = 16 << 20
 _SAMPLE_FRAMES = 2000
 _SAMPLE_BYTES = 256 << 20
+_STILL_PIVOT = 1e-4  # metres: what shapes may miss, too
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ def write_animated_glb(
     visible: np.ndarray | None = None,
     rig: Rig | None = None,
     weights: np.ndarray | None = None,
+    parts: Sequence[Part] = (),
+    turns: Mapping[str, Turns] | Callable[[], Mapping[str, Turns]] | None = None,
     max_targets: int = 32,
     tolerance_mm: float = 0.1,
 ) -> AnimationSummary:
@@ -85,6 +89,8 @@ def write_animated_glb(
             is asked for them when all positions have been read.
         visible: [T] bool, where `positions` has a face, which saves reading it once more.
         weights: [T, K] of the rig's shapes, see :func:`facecli.export.rig.code_weights`.
+        parts: what turns by its node, as it is at rest; its vertices among `positions` don't matter.
+        turns: by their names, or a function as `poses`.
 
     Raises:
         ValueError: no frame has a face, or lengths differ.
@@ -98,6 +104,9 @@ def write_animated_glb(
     if not visible.any():
         raise ValueError("no frame has a face")
     kept = {"max_targets": max_targets, "tolerance": tolerance_mm / millimetres}
+    if parts:
+        positions = _without_turns(positions, np.asarray(mesh.vertices, np.float32), vertices_of(parts))
+        rig = None if rig is None else without(rig, parts)
     if rig is None:
         track = compress_shapes(positions, visible, len(mesh.vertices), **kept)
         names = [f"component_{k:02d}" for k in range(len(track.targets))]
@@ -105,13 +114,15 @@ def write_animated_glb(
         track = compress_rigged(positions, visible, np.asarray(mesh.vertices, np.float32), rig, weights, **kept)
         names = [*rig.names, *(f"residual_{k:02d}" for k in range(len(track.targets) - len(rig.names)))]
     moving = sliders(track, names, whole=0 if rig is None else len(rig.names))
-    builder = GlbBuilder(mesh.with_vertices(track.mean))
+    builder = GlbBuilder(mesh.with_vertices(track.mean), parts=parts)
     if rig is None:  # programs that don't play the animation show the mean shape
         builder.add_targets(moving.names, moving.targets)
     else:  # or the first frame's expression
         codes = driven_by(rig, moving.names, moving.factors)
-        builder.add_targets(moving.names, moving.targets, moving.weights[int(track.visible.argmax())], codes)
-    _add_animation(builder, times, moving.weights, track.visible, poses, mesh.metres_per_unit)
+        first = moving.weights[int(track.visible.argmax())]
+        builder.add_targets(moving.names, moving.targets, first, codes, sparse=is_arkit(rig))
+    turns = turns() if callable(turns) else turns or {}
+    _add_animation(builder, times, moving.weights, track.visible, poses, turns, mesh.metres_per_unit)
     builder.write(path)
     return AnimationSummary(
         frames=len(times),
@@ -140,27 +151,50 @@ class Animation:
 
 
 def read_animation(path: str | Path, vertices: int) -> Animation | None:
-    """The animation of a GLB that facecli wrote for a mesh of `vertices` vertices, or None if it has none."""
+    """The animation of a GLB that facecli wrote for a mesh of `vertices` vertices, or None if it has none.
+
+    Parts that turn by nodes of their own are told as further targets, which is exact (see
+    :func:`facecli.export.parts.linear_turns`).
+    """
     document = gltf.GLTF2.load_binary(str(path))
     if not document.animations:
         return None
     animation = document.animations[0]
-    samplers = {channel.target.path: animation.samplers[channel.sampler] for channel in animation.channels}
+    samplers = {(ch.target.node, ch.target.path): animation.samplers[ch.sampler] for ch in animation.channels}
     times = read_accessor(document, next(iter(samplers.values())).input)
-    values = {name: read_accessor(document, sampler.output) for name, sampler in samplers.items()}
-    targets = np.array([target[:vertices] for target in target_positions(document)], np.float32)
-    targets, weights = targets.reshape(-1, vertices, 3), np.zeros((len(times), 0), np.float32)
+    values = {key: read_accessor(document, sampler.output) for key, sampler in samplers.items()}
+    found = Assembly.of(document)
+    face, *parts = found.shown
+    targets, weights = np.array(target_positions(document, face), np.float32), np.zeros((len(times), 0), np.float32)
     if len(targets):
-        names = document.meshes[0].extras["targetNames"]
-        targets, weights = _without_twins(names, targets, values["weights"].reshape(len(times), -1))
+        names = face.mesh.extras["targetNames"]
+        targets, weights = _without_twins(names, targets, values[face.node, "weights"].reshape(len(times), -1))
+    shapes = [_everywhere(found, face.node, target)[:vertices] for target in targets]
+    for part in parts:
+        turning = values.get((part.node, "rotation"))
+        if turning is not None:
+            points = read_accessor(document, part.attributes.POSITION)
+            for offsets, way in linear_turns(points, Rotation.from_quat(turning).as_matrix()):
+                shapes.append(_everywhere(found, part.node, offsets)[:vertices])
+                weights = np.column_stack([weights, way.astype(np.float32)])
+    rest = found.gathered(lambda shown: read_accessor(document, shown.attributes.POSITION) + _rest_of(shown, face))
     return Animation(
         times=times,
-        mean=read_accessor(document, document.meshes[0].primitives[0].attributes.POSITION)[:vertices],
-        targets=targets,
+        mean=rest[:vertices].astype(np.float32),
+        targets=np.array(shapes, np.float32).reshape(-1, vertices, 3),
         weights=weights,
-        rotations=values.get("rotation"),
-        visible=values["scale"].any(axis=1) if "scale" in values else np.ones(len(times), bool),
+        rotations=values.get((0, "rotation")),
+        visible=values[0, "scale"].any(axis=1) if (0, "scale") in values else np.ones(len(times), bool),
     )
+
+
+def _rest_of(shown: Shown, face: Shown) -> np.ndarray:
+    return np.zeros(3, np.float32) if shown is face else shown.pivot.astype(np.float32)
+
+
+def _everywhere(found: Assembly, node: int, offsets: np.ndarray) -> np.ndarray:
+    """`offsets` [n, 3] of one node's mesh in the order of the whole, 0 elsewhere."""
+    return found.gathered(lambda shown: offsets if shown.node == node else np.zeros((shown.count, 3), np.float32))
 
 
 def increasing(times: np.ndarray) -> np.ndarray:
@@ -258,6 +292,18 @@ def _without_twins(names: Sequence[str], targets: np.ndarray, weights: np.ndarra
         if name.endswith(MINUS):
             weights[:, names.index(name.removesuffix(MINUS))] -= weights[:, k]
     return targets[kept], weights[:, kept]
+
+
+def _without_turns(positions: Positions, rest: np.ndarray, turning: np.ndarray) -> Positions:
+    """`positions` where the vertices `turning` stay as in `rest` [V, 3]."""
+
+    def chunks() -> Iterator[np.ndarray]:
+        for _, chunk in _chunks(positions, len(rest)):
+            held = np.array(chunk, np.float32)
+            held[:, turning] = rest[turning]
+            yield held
+
+    return chunks
 
 
 def _chunks(positions: Positions, vertices: int) -> Iterator[tuple[slice, np.ndarray]]:
@@ -371,19 +417,20 @@ def _add_animation(
     weights: np.ndarray,
     visible: np.ndarray,
     poses: np.ndarray | Callable[[], np.ndarray] | None,
+    turns: Mapping[str, Turns],
     metres_per_unit: float,
 ) -> None:
     clock = builder.add(times, bounds=True)
     animation = gltf.Animation(name="video", samplers=[], channels=[])
 
-    def animate(path: str, values: np.ndarray, interpolation: str = gltf.ANIM_LINEAR) -> None:
+    def animate(path: str, values: np.ndarray, interpolation: str = gltf.ANIM_LINEAR, node: int = 0) -> None:
         output = builder.add(np.asarray(values, np.float32))
         animation.samplers.append(gltf.AnimationSampler(input=clock, output=output, interpolation=interpolation))
-        target = gltf.AnimationChannelTarget(node=0, path=path)
+        target = gltf.AnimationChannelTarget(node=node, path=path)
         animation.channels.append(gltf.AnimationChannel(sampler=len(animation.samplers) - 1, target=target))
 
     if weights.size:
-        animate("weights", weights.ravel())
+        animate("weights", weights.ravel(), node=builder.nodes["face"])
     scale = np.ones(len(times))
     poses = poses() if callable(poses) else poses
     if poses is not None:
@@ -395,8 +442,23 @@ def _add_animation(
     if poses is not None or not visible.all():
         hidden = np.where(visible, scale, 0.0)
         animate("scale", np.repeat(hidden[:, None], 3, axis=1), gltf.ANIM_STEP)
+    for name, turn in turns.items():
+        if name in builder.nodes:
+            _animate_turn(animate, turn, visible, metres_per_unit, builder.nodes[name])
     if animation.channels:
         builder.document.animations = [animation]
+
+
+def _animate_turn(
+    animate: Callable[..., None], turn: Turns, visible: np.ndarray, metres_per_unit: float, node: int
+) -> None:
+    """Of one part; where its pivot stays, as eyes' do, its node's own translation says where."""
+    poses = np.tile(np.eye(4), (len(visible), 1, 1))
+    poses[:, :3, :3], poses[:, :3, 3] = turn.rotations, turn.pivots
+    rotation, pivots, _ = _decompose(poses, visible)
+    animate("rotation", rotation, node=node)
+    if np.ptp(pivots, axis=0).max() * metres_per_unit > _STILL_PIVOT:
+        animate("translation", pivots * metres_per_unit, node=node)
 
 
 def _decompose(poses: np.ndarray, visible: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -8,11 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from facecli.codes import Codes
+from facecli.export.arkit import NAMES, from_ict, ict_parts
 from facecli.geometry.mesh import TriangleMesh
 from facecli.plugin import Rig
 
 MINUS = "_minus"
 """Ends the name of a target that moves a shape backwards."""
+
+PUPILS = ("PupilDilate_L", "PupilDilate_R")
+"""ICT-FaceKit's shapes that ARKit has nothing like: no expressions."""
 
 TOLERANCE_MM = 0.1
 """What blend shapes miss of an expression (a jaw turns, shapes are straight) becomes a shape of its own above this."""
@@ -71,16 +75,47 @@ def code_weights(rig: Rig, codes: Codes) -> np.ndarray:
 
 
 def driven_by(rig: Rig, names: Sequence[str], factors: Sequence[float]) -> list[list[str | int | float] | None]:
-    """For each morph target its code, the number in it, and what that number is at weight 1; None for residuals."""
+    """For each morph target its code, the number in it, and what that number is at weight 1; None for residuals.
+
+    Empty where the shapes are ARKit's, whose names say it all.
+    """
+    if not rig.codes:
+        return []
     codes = dict(zip(rig.names, rig.codes, strict=True))
     found = [codes.get(name.removesuffix(MINUS)) for name in names]
     return [code and [*code, float(factor)] for code, factor in zip(found, factors, strict=True)]
 
 
 def at_rest(rig: Rig, codes: Codes) -> Codes:
-    """`codes` with the numbers that drive the shapes at zero."""
+    """`codes` with the numbers that drive the shapes at zero; pupils stay as wide as they are."""
     values = {name: codes[name].clone() for name, _ in rig.codes if name in codes}
-    for name, index in rig.codes:
-        if name in values:
+    for shape, (name, index) in zip(rig.names, rig.codes, strict=True):
+        if name in values and shape not in PUPILS:
             values[name].view(len(codes), -1)[:, index] = 0
     return codes.replace(**values)
+
+
+# --- ARKit's shapes --------------------------------------------------------------------------------------------------
+
+
+def is_arkit(rig: Rig) -> bool:
+    """Whether its shapes are ARKit's 52."""
+    return rig.names == NAMES
+
+
+def in_arkit(rig: Rig, weights: np.ndarray) -> tuple[Rig, np.ndarray]:
+    """A rig of ICT-FaceKit's shapes, and weights [..., K] of them, in ARKit's 52; other rigs as they are.
+
+    Halves become one shape at their mean weight, and what ARKit hasn't (``PupilDilate``) is left out, see
+    :func:`facecli.export.arkit.from_ict`: exports say what is missed as a residual.
+    """
+    place = {name: number for number, name in enumerate(rig.names)}
+    wanted = [ict_parts(name) for name in NAMES]
+    if not all(part in place for parts in wanted for part in parts):
+        return rig, weights
+    source = np.asarray(rig.shapes, np.float32)
+    shapes = np.zeros((len(NAMES), *source.shape[1:]), np.float32)
+    for shape, parts in zip(shapes, wanted, strict=True):
+        for part in parts:
+            shape += source[place[part]]
+    return Rig(NAMES, (), shapes), from_ict(weights, rig.names)

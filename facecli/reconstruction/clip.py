@@ -20,7 +20,8 @@ from facecli.errors import InputError, PluginError
 from facecli.export.animation import write_animated_glb
 from facecli.export.detail import with_normal_map, write_detail
 from facecli.export.face_json import face_record, head_angles, to_jsonable, write_json
-from facecli.export.rig import at_rest, code_weights
+from facecli.export.parts import Turns, parts_of
+from facecli.export.rig import at_rest, code_weights, in_arkit
 from facecli.geometry.mesh import TriangleMesh
 from facecli.io.arrays import write_npz
 from facecli.io.images import read_image
@@ -298,6 +299,10 @@ class Clip:
         mesh = decoded.mesh(0, None if sampled is None else completed_texture(decoded, *sampled, self.settings))
         mesh = with_normal_map(mesh, decoded, 0)
         poses = np.full((len(times), 4, 4), np.nan)
+        turns = {
+            name: Turns(np.full((len(times), 3, 3), np.nan), np.full((len(times), 3), np.nan))
+            for name in decoded.joints
+        }
         shape = tuple(decoded.vertices.shape[1:])
         step = DECODE_FRAMES if decoded.detail is None else DETAIL_FRAMES
 
@@ -312,9 +317,15 @@ class Clip:
                     vertices[seen] = found.vertices.numpy(force=True)
                     if found.head_pose is not None:
                         poses[index] = found.head_pose.numpy(force=True)
+                    for name, joint in found.joints.items():
+                        turns[name].rotations[index] = joint.rotation.numpy(force=True)
+                        turns[name].pivots[index] = joint.pivot.numpy(force=True)
                 yield vertices
 
         self.meshes[person] = mesh
+        weights = None if rig is None else code_weights(rig, track.codes)
+        if rig is not None:
+            rig, weights = in_arkit(rig, weights)
         write_animated_glb(
             path,
             mesh,
@@ -323,7 +334,9 @@ class Clip:
             None if decoded.head_pose is None else lambda: _centred(poses, track.visible),  # when all are decoded
             visible=track.visible,
             rig=rig,
-            weights=None if rig is None else code_weights(rig, track.codes),
+            weights=weights,
+            parts=parts_of(decoded, 0),
+            turns=lambda: turns,
         )
 
     def _write_arkit(self, folder: Path, person: int, track: Spread, times: np.ndarray) -> None:

@@ -16,9 +16,10 @@ from facecli.export.detail import Relief, displacement_name, relief_of, with_nor
 from facecli.export.face_json import face_record, write_json
 from facecli.export.glb import write_glb
 from facecli.export.obj import write_obj
+from facecli.export.parts import parts_of
 from facecli.export.pictures import PngOnce
 from facecli.export.ply import write_ply
-from facecli.export.rig import code_weights
+from facecli.export.rig import code_weights, in_arkit
 from facecli.geometry.mesh import TriangleMesh, triangle_areas
 from facecli.io.images import write_image
 from facecli.plugin import FaceView, Layout, Reconstruction
@@ -138,15 +139,14 @@ def _relief(frame: Frame, number: int, save: tuple[str, ...]) -> Relief | None:
 
 
 def rigged(frame: Frame, number: int) -> dict[str, Any]:
-    """The words `rig`, `weights` and `neutral` of :func:`write_glb`, where the model has blend shapes."""
+    """The words `rig`, `weights`, `neutral` and `parts` of :func:`write_glb`, as far as the model has such."""
+    parts = {"parts": parts_of(frame.reconstruction, number)} if frame.reconstruction.joints else {}
     if frame.rig is None:
-        return {}
+        return parts
     neutral = frame.neutral
-    return {
-        "rig": frame.rig,
-        "weights": code_weights(frame.rig, frame.mixed.select(number))[0],
-        "neutral": None if neutral is None else neutral[number].numpy(force=True),
-    }
+    rig, weights = in_arkit(frame.rig, code_weights(frame.rig, frame.mixed.select(number))[0])
+    neutral = None if neutral is None else neutral[number].numpy(force=True)
+    return parts | {"rig": rig, "weights": weights, "neutral": neutral}
 
 
 def write_pictures(

@@ -24,18 +24,35 @@ class Glb:
     def accessor(self, number: int) -> np.ndarray:
         """[N] or [N, C] values; checks alignment, bounds and stated minima on the way."""
         accessor = self.document["accessors"][number]
-        view = self.document["bufferViews"][accessor["bufferView"]]
         kind = np.dtype(_TYPES[accessor["componentType"]])
         width = _WIDTH[accessor["type"]]
-        start = view["byteOffset"] + accessor.get("byteOffset", 0)
-        assert start % 4 == 0
-        length = accessor["count"] * width * kind.itemsize
-        assert length <= view["byteLength"] and start + length <= len(self.blob)
-        values = np.frombuffer(self.blob, kind, accessor["count"] * width, start).reshape(-1, width)
+        if "bufferView" in accessor:
+            values = self._values(accessor, kind, accessor["count"] * width)
+        else:
+            assert "byteOffset" not in accessor
+            values = np.zeros(accessor["count"] * width, kind)
+        values = values.reshape(-1, width)
+        if "sparse" in accessor:
+            sparse = accessor["sparse"]
+            assert 0 < sparse["count"] <= accessor["count"]
+            indices = self._values(
+                sparse["indices"], np.dtype(_TYPES[sparse["indices"]["componentType"]]), sparse["count"]
+            )
+            assert (np.diff(indices.astype(int)) > 0).all() and indices.max() < accessor["count"]
+            values = values.copy()
+            values[indices] = self._values(sparse["values"], kind, sparse["count"] * width).reshape(-1, width)
         if accessor.get("min"):
             assert accessor["min"] == values.min(0).tolist()
             assert accessor["max"] == values.max(0).tolist()
         return values[:, 0] if width == 1 else values
+
+    def _values(self, place: dict, kind: np.dtype, count: int) -> np.ndarray:
+        view = self.document["bufferViews"][place["bufferView"]]
+        start = view["byteOffset"] + place.get("byteOffset", 0)
+        assert start % 4 == 0
+        length = count * kind.itemsize
+        assert length <= view["byteLength"] and start + length <= len(self.blob)
+        return np.frombuffer(self.blob, kind, count, start)
 
     @property
     def primitive(self) -> dict:
@@ -67,8 +84,12 @@ class Glb:
         targets = [self.accessor(target["POSITION"]) for target in self.primitive.get("targets", [])]
         return positions + sum((w * t for w, t in zip(weights, targets, strict=True)), np.zeros(3))
 
-    def tracks(self) -> dict[str, tuple[np.ndarray, np.ndarray, str]]:
-        """Animated property -> (times, values, interpolation)."""
+    def node(self, name: str) -> int:
+        (found,) = [number for number, node in enumerate(self.document["nodes"]) if node["name"] == name]
+        return found
+
+    def tracks(self, node: int | None = None) -> dict[str, tuple[np.ndarray, np.ndarray, str]]:
+        """Animated property (of one node) -> (times, values, interpolation)."""
         animation = self.document["animations"][0]
         found = {}
         for channel in animation["channels"]:
@@ -76,12 +97,13 @@ class Glb:
             clock = self.document["accessors"][sampler["input"]]
             assert clock["min"] and clock["max"], "players need the length of the animation"
             times, values = self.accessor(sampler["input"]), self.accessor(sampler["output"])
-            found[channel["target"]["path"]] = times, values, sampler.get("interpolation", "LINEAR")
+            if node is None or channel["target"]["node"] == node:
+                found[channel["target"]["path"]] = times, values, sampler.get("interpolation", "LINEAR")
         return found
 
     def posed(self, time: float) -> np.ndarray | None:
         """Vertex positions at `time` as a player shows them, or None while the node is hidden (scale 0)."""
-        tracks = self.tracks()
+        tracks = self.tracks(0) | self.tracks(self.node("face"))
         positions = self.attribute("POSITION").astype(np.float64)
         if "weights" in tracks:
             times, values, _ = tracks["weights"]
