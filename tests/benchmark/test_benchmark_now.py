@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -135,17 +133,15 @@ def test_a_wrong_size_is_odd(evaluate, now, golden, tmp_path):
     assert "its unit right?" in ran.err and name_of("M") in ran.err
 
 
-def test_processes_give_the_same(now, tmp_path, evaluate):
-    """A process of its own, with two workers and the official program's flags."""
-    command = [
-        sys.executable, "-m", "facecli", "benchmark", "now", "--dataset_folder", now / "NoW",
+def test_processes_give_the_same(cli, now, tmp_path, evaluate):
+    """Two worker processes, and the official program's flags."""
+    done = cli(
+        "benchmark", "now", "--dataset_folder", now / "NoW",
         "--predicted_mesh_folder", now / "predictions", "--imgs_list", now / "ab.txt",
         "--error_out_path", tmp_path / "out", "--method_identifier", "RECON", "--nproc", "2", "--json",
-    ]  # fmt: skip
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr
-    row = json.loads(done.stdout)
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    row = json.loads(done.out)
     assert row["method"] == "RECON" and row["images"] == 2
     _, (other,) = evaluate(
         "--predictions", now / "predictions", "--imgs-list", now / "ab.txt", "--workers", 0, out=tmp_path / "serial"

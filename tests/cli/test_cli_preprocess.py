@@ -203,12 +203,14 @@ def test_finished_outputs_are_kept_unless_told(facecli, tmp_path):
     assert formats.read_npz(tmp_path / "out/a.npz").points.shape == (1, 1, 478, 3)
 
 
-def test_a_list_on_standard_input(tmp_path):
-    """A process of its own, two worker processes: as in `find … | facecli preprocess - --json | jq`."""
-    names = [picture(tmp_path / f"{index}.png").name for index in range(3)]
+def test_a_list_on_standard_input_and_what_workers_give(facecli, tmp_path, clip):
+    """A process of its own, two worker processes: as in `find … | facecli preprocess - --json | jq`. They give what one
+    process gives."""
+    names = [picture(tmp_path / f"in/{index}.png").relative_to(tmp_path) for index in range(2)]
+    listed = [*map(str, names), str(clip), "missing.png"]
     done = subprocess.run(
-        [sys.executable, "-m", "facecli", "preprocess", "-", "-o", "out", "--workers", "2", "--json"],
-        input="\n".join([*names, "missing.png", ""]),
+        [sys.executable, "-m", "facecli", "preprocess", "-", "-o", "two", "--workers", "2", "--json"],
+        input="\n".join([*listed, ""]),
         capture_output=True,
         text=True,
         cwd=tmp_path,
@@ -217,16 +219,9 @@ def test_a_list_on_standard_input(tmp_path):
     )
     assert done.returncode == 1, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [row["input"] for row in rows] == [*names, "missing.png"]
+    assert [row["input"] for row in rows] == listed
     assert "error" in rows[-1] and "missing.png" in done.stderr
-    assert files_below(tmp_path / "out") == ["0.npz", "1.npz", "2.npz"]
-
-
-def test_workers_give_what_one_process_gives(facecli, tmp_path, clip):
-    for index in range(2):
-        picture(tmp_path / f"in/{index}.png")
-    assert facecli("preprocess", "in", clip, "-o", "one", "--workers", "0")[0] == 0
-    assert facecli("preprocess", "in", clip, "-o", "two", "--workers", "2")[0] == 0
+    assert facecli("preprocess", "in", clip, "-o", "one")[0] == 0
     assert files_below(tmp_path / "one") == files_below(tmp_path / "two") == ["0.npz", "1.npz", "clip.npz"]
     for name in files_below(tmp_path / "one"):
         with np.load(tmp_path / "one" / name) as one, np.load(tmp_path / "two" / name) as two:

@@ -20,6 +20,17 @@ PICTURES = ("inputs", "geometry_coarse", "geometry_detail", "out_im_coarse", "ou
 
 
 @pytest.fixture
+def loaded(monkeypatch, model):
+    """Models without options are the one that is loaded already."""
+    from facecli_emoca import reconstructor
+
+    make = reconstructor.EmocaReconstructor
+    monkeypatch.setattr(
+        reconstructor, "EmocaReconstructor", lambda **options: make(**options) if len(options) > 1 else model
+    )
+
+
+@pytest.fixture
 def people(astronaut, tmp_path):
     """A photograph of two: the astronaut, and beside her her smaller twin."""
     head = read_image(astronaut)[:256, 96:352]
@@ -97,7 +108,7 @@ def test_a_video_as_the_program_makes_it(cli, official, astronaut, tmp_path):
     assert frames[1].max() < 40
 
 
-def test_whole_pictures_as_crops(cli, official, astronaut, tmp_path):
+def test_whole_pictures_as_crops(cli, official, loaded, astronaut, tmp_path):
     write_image(tmp_path / "crop.png", read_image(astronaut)[:224, 110:334])
     ran = cli(
         "reconstruct", tmp_path / "crop.png", "-o", tmp_path / "out", "-m", "emoca", "--no-crop", "--save", "inputs",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import socket
 import tempfile
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 from facecli.assets import places, verify
+from facecli.nn import checkpoints
 from facecli.nn.retinaface import RetinaFace
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -87,11 +89,18 @@ def standins():
         yield folder
 
 
+@pytest.fixture(scope="session")
+def read_once():
+    """Reads each of the stand-ins' checkpoints the first time only."""
+    return functools.cache(checkpoints.read_state)
+
+
 @pytest.fixture
-def official(standins, monkeypatch, tmp_path):
+def official(standins, read_once, monkeypatch, tmp_path):
     """facecli finds the stand-ins, takes them for the official files, and nothing can reach the network."""
     use_folder(standins, monkeypatch, tmp_path)
     trust_any_hash(monkeypatch)
+    monkeypatch.setattr(checkpoints, "read_state", read_once)
     return standins
 
 

@@ -15,6 +15,17 @@ from facecli.io.video import VideoReader, VideoWriter
 
 
 @pytest.fixture
+def loaded(monkeypatch, smirk):
+    """Models without options are the one that is loaded already."""
+    from facecli_smirk import reconstructor
+
+    make = reconstructor.SmirkReconstructor
+    monkeypatch.setattr(
+        reconstructor, "SmirkReconstructor", lambda **options: make(**options) if len(options) > 1 else smirk
+    )
+
+
+@pytest.fixture
 def people(photo, tmp_path):
     """A photograph of two: the astronaut, and beside her her smaller twin."""
     head = photo[:256, 96:352]
@@ -54,7 +65,7 @@ def test_meshes_codes_pictures_and_again_from_codes(cli, official, astronaut, tm
     assert head.sum() > 1.05 * face_only.sum()
 
 
-def test_the_layout_with_two_faces(cli, official, people, tmp_path):
+def test_the_layout_with_two_faces(cli, official, loaded, people, tmp_path):
     ran = cli("reconstruct", people, "-o", tmp_path / "out", "-m", "smirk", "--layout", "smirk", "--render-orig")
     assert ran.code == 0, ran.err
     first, second = (read_image(tmp_path / "out" / name) for name in ("two.png", "two_1.png"))
@@ -64,7 +75,7 @@ def test_the_layout_with_two_faces(cli, official, people, tmp_path):
     assert drawn[0] < 320 < drawn[1]
 
 
-def test_whole_pictures(cli, official, tmp_path):
+def test_whole_pictures(cli, official, loaded, tmp_path):
     """Nobody is in it; the demo without --crop takes it all the same."""
     write_image(tmp_path / "wall.png", np.full((100, 150, 3), 120, np.uint8))
     ran = cli(
@@ -86,7 +97,7 @@ def clip(photo, tmp_path):
     return path
 
 
-def test_a_video_keeps_its_identity_and_its_size(cli, official, clip, tmp_path):
+def test_a_video_keeps_its_identity_and_its_size(cli, official, loaded, clip, tmp_path):
     """Frames without a face stay in the strip; the demo breaks off there."""
     ran = cli(
         "reconstruct", clip, "-o", tmp_path / "out", "-m", "smirk", "--layout", "smirk", "--hold", "auto", "--smooth",
