@@ -53,7 +53,21 @@ def reconstruct(
         bool,
         typer.Option("--render-orig", "--render_orig", help="The model's own pictures at the photograph's size, too."),
     ] = False,
-    faces: Annotated[str, typer.Option(help="all, largest, or the N largest of each picture.")] = "all",
+    faces: Annotated[
+        str | None,
+        typer.Option(
+            help="all, largest, or the N largest of each picture. (default: all; with --same-person largest)",
+            show_default=False,
+        ),
+    ] = None,
+    same_person: Annotated[
+        bool,
+        typer.Option(
+            "--same-person",
+            help="All inputs show one person (the largest face of each), who gets one identity (the model's constants) "
+            "from all of them. Reads everything twice.",
+        ),
+    ] = False,
     no_crop: Annotated[
         bool, typer.Option("--no-crop", help="Each picture is the model's crop already: one face that fills it.")
     ] = False,
@@ -96,6 +110,7 @@ def reconstruct(
         layout=layout,
         in_photo=render_orig,
         faces=faces,
+        same_person=same_person,
         crop=not no_crop,
         landmarker=landmarker,
         detector=detector,
@@ -114,7 +129,7 @@ def reconstruct(
     sources, total = _sources(inputs, recursive, output)
     tally = Tally(json=json)
     with Progress("inputs", total, quiet) as progress:
-        _run(sources, output, settings, overwrite, report, tally, progress)
+        _run(sources, output, settings, overwrite, report, tally, progress, quiet)
     if not quiet:
         console.say(tally.summary(output))
     if tally.failed:
@@ -132,8 +147,8 @@ def _sources(inputs: list[str], recursive: bool, output: Path):
     return listed, len(listed)
 
 
-def _run(sources, output, settings, overwrite, with_report, tally, progress) -> None:
-    from facecli.reconstruction.events import FrameDone, InputDone
+def _run(sources, output, settings, overwrite, with_report, tally, progress, quiet) -> None:
+    from facecli.reconstruction.events import FrameDone, InputDone, Remark
     from facecli.reconstruction.run import reconstruct_files
 
     report = _Report(output / "report.html") if with_report else None
@@ -142,6 +157,10 @@ def _run(sources, output, settings, overwrite, with_report, tally, progress) -> 
         for event in events:
             if isinstance(event, FrameDone):
                 progress.frame_done(event.name, event.frame, event.of, event.stage)
+                continue
+            if isinstance(event, Remark):
+                if not quiet:
+                    console.say(event.text)
                 continue
             if isinstance(event, InputDone):
                 tally.input_done(event)

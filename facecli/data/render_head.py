@@ -29,6 +29,8 @@ from facecli.render.window import interpolate_cells
 GENERATOR = 1
 """Goes up whenever the same seed gives other pictures."""
 _PARTS = ("identity", "expression", "view", "light", "paint", "background", "occluder", "wear", "noise")
+_KEPT = ("identity", "paint")
+"""What a person has in all pictures."""
 _FINER = 2
 """Cells along a pixel: edges come out smooth."""
 
@@ -142,9 +144,9 @@ class HeadRenderer:
         self.openness = openness(self._mean, self._triangles)
         self._fields = dict(model.fields())
 
-    def pose(self, seed: int, index: int) -> Posed:
-        """Who head `index` of the set `seed` is and where, without its picture."""
-        return self._pose(streams(seed, index))
+    def pose(self, seed: int, index: int, person: int | None = None) -> Posed:
+        """Who head `index` of the set `seed` is and where, without its picture; `person` as in :meth:`render`."""
+        return self._pose(streams(seed, index, person))
 
     def _pose(self, parts: dict[str, np.random.Generator]) -> Posed:
         identity = np.asarray(self.model.sample_identity(parts["identity"]), np.float32)
@@ -155,9 +157,13 @@ class HeadRenderer:
         view = sample_view(self.scene, self.size, self.anchor, parts["view"])
         return Posed(identity, expression, view, both[0], both[1])
 
-    def render(self, seed: int, index: int) -> Rendered:
-        """Head `index` of the set `seed`."""
-        parts = streams(seed, index)
+    def render(self, seed: int, index: int, person: int | None = None) -> Rendered:
+        """Head `index` of the set `seed`.
+
+        Args:
+            person: with the shape and the colours of that head, for several pictures of one person.
+        """
+        parts = streams(seed, index, person)
         posed = self._pose(parts)
         view, points = posed.view, self.model.landmarks(np.stack([posed.vertices, posed.neutral]))
         palette, light = sample_palette(parts["paint"]), sample_light(parts["light"])
@@ -254,9 +260,11 @@ class _Cells:
         return interpolate_cells(self._face, self._bary, self._triangles, values, True).T
 
 
-def streams(seed: int, index: int) -> dict[str, np.random.Generator]:
-    """A generator for each part of head `index` of the set `seed`."""
-    return {part: np.random.default_rng([seed, index, number]) for number, part in enumerate(_PARTS)}
+def streams(seed: int, index: int, person: int | None = None) -> dict[str, np.random.Generator]:
+    """A generator for each part of head `index` of the set `seed`; what a `person` keeps is that head's."""
+    person = index if person is None else person
+    owner = {part: person if part in _KEPT else index for part in _PARTS}
+    return {part: np.random.default_rng([seed, owner[part], number]) for number, part in enumerate(_PARTS)}
 
 
 def _draw(projected: np.ndarray, triangles: np.ndarray, size: tuple[int, int], finer: int) -> Fragments:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,15 +23,18 @@ from facecli.io.images import on_white
 from facecli.io.sources import Source, expand_sources
 from facecli.io.video import VideoReader
 from facecli.plugin import Reconstruction, Reconstructor
+from facecli.reconstruction.album import Album, combined
 from facecli.reconstruction.events import InputFailed
+from facecli.reconstruction.jobs import no_codes
 from facecli.reconstruction.passes import Recording, given_frames
 from facecli.reconstruction.people import People
 from facecli.reconstruction.picture import overlay_of, record_of, texture_of
 from facecli.reconstruction.run import Streams
+from facecli.reconstruction.same_person import check_constants
 from facecli.reconstruction.settings import Settings, default_model
 from facecli.reconstruction.stored import decoder_of, film_for, stored_faces, stored_tracks
 from facecli.reconstruction.stream import FaceStream, Frame, unmixed
-from facecli.reconstruction.tracks import Shelf, mix_tracks, tracks_of
+from facecli.reconstruction.tracks import Shelf, Tracks, main_person, mix_tracks, tracks_of
 
 Input = str | PathLike[str] | np.ndarray
 
@@ -151,7 +154,8 @@ def reconstruct(
         model: see :func:`facecli.models`; None is open where ICT-FaceKit's file is there and mediapipe
             elsewhere, and for codes the model that they are of.
         on_error: at a bad input raise its :class:`InputError`, or skip it.
-        settings: fields of :class:`facecli.reconstruction.settings.Settings`: faces, options, device, smooth, …
+        settings: fields of :class:`facecli.reconstruction.settings.Settings`: faces, options, device, smooth, … With
+            `same_person` all inputs are asked for, and looked at, before the first face comes.
 
     Raises:
         InputError: a bad input, unless `on_error` is "skip". A picture without a face is no error: it yields nothing.
@@ -159,17 +163,24 @@ def reconstruct(
     """
     streams = Streams(Settings(model=model, **settings))
     try:
+        if streams.settings.same_person:
+            yield from _of_person(_listed(inputs), recursive, streams, on_error)
+            return
         for (name, _), group in itertools.groupby(_items(_listed(inputs), recursive, streams.settings), _Item.key):
             stream = streams(name)
             with closing(_reconstructed(stream, group)) as frames:
-                for frame in frames:
-                    if frame.error and on_error == "raise":
-                        raise frame.error
-                    if not frame.error:
-                        for number in range(len(frame.faces)):
-                            yield ReconstructedFace(frame, number, stream.settings, stream)
+                yield from _faces(frames, stream, on_error)
     finally:
         streams.close()
+
+
+def _faces(frames: Iterable[Frame], stream: FaceStream, on_error: str) -> Iterator[ReconstructedFace]:
+    for frame in frames:
+        if frame.error and on_error == "raise":
+            raise frame.error
+        if not frame.error:
+            for number in range(len(frame.faces)):
+                yield ReconstructedFace(frame, number, stream.settings, stream)
 
 
 def _listed(inputs: Input | Iterable[Input]) -> Iterable[Input]:
@@ -252,18 +263,114 @@ def _given(stream: FaceStream, item: _Item, folder: Path) -> Iterator[Frame]:
         tracks, size = stored_tracks(source.name, source.path, settings, folder)
         film, given = film_for(tracks, size, settings), "codes"
     else:
-        recording = Recording(source.name, source.path, lambda: folder, stream)
-        with closing(stream.frames(recording.read(), recording.mix)) as frames:
-            for frame in frames:
-                for event in recording.events(frame, None, None):
-                    if isinstance(event, InputFailed):
-                        yield Frame(source.name, source, error=event.error)
-        recording.close()
-        tracks = tracks_of(recording.chunks, shelf, stream.plugin.name, stream.model.family)
+        tracks = yield from _recorded(stream, source, folder, shelf)
         film, given = VideoReader(source.path), "faces"
     tracks = mix_tracks(tracks, settings, stream.model, shelf)
     blank = given == "codes" and settings.photo is None
     return given_frames(film, tracks, source.name, source, given=given, blank=blank)
+
+
+def _recorded(stream: FaceStream, source: Source, folder: Path, shelf: Shelf) -> Generator[Frame, None, Tracks]:
+    """Returns what a video's first pass finds; yields what went wrong in it.
+
+    Raises:
+        InputError: it can't be opened.
+    """
+    recording = Recording(source.name, source.path, lambda: folder, stream)
+    with closing(stream.frames(recording.read(), recording.mix)) as frames:
+        for frame in frames:
+            for event in recording.events(frame, None, None):
+                if isinstance(event, InputFailed):
+                    yield Frame(source.name, source, error=event.error)
+    recording.close()
+    return tracks_of(recording.chunks, shelf, stream.plugin.name, stream.model.family)
+
+
+# --- several inputs of one person ------------------------------------------------------------------------------------
+
+
+def _of_person(
+    inputs: Iterable[Input], recursive: bool, streams: Streams, on_error: str
+) -> Iterator[ReconstructedFace]:
+    stream = streams(streams.settings.model or default_model())
+    check_constants(stream)
+    items = [_without_codes(item) for item in _items(inputs, recursive, streams.settings)]
+    with tempfile.TemporaryDirectory(prefix="facecli-", ignore_cleanup_errors=True) as folder:
+        person = _Person(stream, Path(folder))
+        yield from _faces(person.look(items), stream, on_error)
+        with closing(stream.frames(person.frames(), unmixed)) as frames:
+            yield from _faces(frames, stream, on_error)
+
+
+def _without_codes(item: _Item) -> _Item:
+    if item.source is None or item.source.kind != "codes":
+        return item
+    return _Item(item.model, Frame(item.source.name, error=no_codes(item.source.name)))
+
+
+class _Person:
+    """What the inputs told of their person, below `folder`."""
+
+    def __init__(self, stream: FaceStream, folder: Path):
+        self._stream, self._folder = stream, folder
+        self._album = Album(folder / "album", stream.settings, stream.model)
+        self._known: dict[str, Frame | tuple[Source, Tracks]] = {}
+
+    def look(self, items: list[_Item]) -> Iterator[Frame]:
+        """The first pass; yields what went wrong."""
+        self._stream.prepare()
+        stills = (frame for key, item in enumerate(items) if not item.of_video for frame in self._still(str(key), item))
+        with closing(self._stream.frames(stills, _undecoded)) as frames:
+            for frame in frames:
+                if frame.error:
+                    yield frame
+                elif frame.faces:
+                    self._album.keep_photograph(frame.origin, frame)
+        for key, item in enumerate(items):
+            if item.of_video:
+                yield from self._video(str(key), item.source)
+        self._order = [str(key) for key in range(len(items)) if str(key) in self._album]
+        self._shared = combined(self._album.told(key) for key in self._order)
+
+    def _still(self, key: str, item: _Item) -> Iterator[Frame]:
+        for frame in _frames(item):
+            frame.origin = key
+            self._known[key] = Frame(frame.name, path=frame.path, image=frame.image)
+            yield frame
+
+    def _video(self, key: str, source: Source) -> Iterator[Frame]:
+        shelf = Shelf(self._folder / key / "tracks")
+        try:
+            tracks = yield from _recorded(self._stream, source, self._folder / key, shelf)
+        except InputError as error:
+            yield Frame(source.name, source, error=error)
+            return
+        if tracks.people:
+            self._album.keep_video(key, main_person(tracks))
+            self._known[key] = (source, tracks)
+
+    def frames(self) -> Iterator[Frame]:
+        """The second pass."""
+        for key in self._order:
+            known = self._known[key]
+            if isinstance(known, Frame):
+                self._album.fill(key, known, self._shared)
+                yield known
+                continue
+            source, tracks = known
+            shelf = Shelf(self._folder / key / "mixed")
+            tracks = mix_tracks(tracks, self._stream.settings, self._stream.model, shelf, self._shared.values)
+            try:
+                yield from given_frames(VideoReader(source.path), tracks, source.name, source)
+            except InputError as error:
+                yield Frame(source.name, source, error=error)
+
+
+def _undecoded(frame: Frame) -> None:
+    frame.mixed = None
+
+
+# --- pictures --------------------------------------------------------------------------------------------------------
 
 
 def _frames(item: _Item) -> Iterator[Frame]:

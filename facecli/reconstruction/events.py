@@ -62,7 +62,14 @@ class InputFailed:
     error: FacecliError
 
 
-Event = FrameDone | InputDone | InputFailed
+@dataclass
+class Remark:
+    """What the user should know of the inputs together."""
+
+    text: str
+
+
+Event = FrameDone | InputDone | InputFailed | Remark
 
 
 class Origin(Protocol):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from facecli.errors import FacecliError, InputError
 from facecli.io.sources import OutputNames, Source
@@ -31,7 +33,10 @@ Through = Callable[[Iterator[Frame]], Iterator[Event]]
 
 @dataclass
 class Work:
-    """What all jobs of a run share."""
+    """What all jobs of a run share.
+
+    `person` is what results depend on beside their own input, where all inputs show one person.
+    """
 
     output: Path
     settings: Settings
@@ -39,6 +44,7 @@ class Work:
     stream: Callable[[str], FaceStream]
     names: OutputNames = field(default_factory=OutputNames)
     places: Places = field(default_factory=Places)
+    person: dict[str, Any] = field(default_factory=dict)
     clips: set[Clip] = field(default_factory=set)
 
 
@@ -185,7 +191,7 @@ class _Video(_Targeted):
         return VideoReader(self.path)
 
     def _begin(self) -> Path:
-        self.folder.resume(overwrite=self.work.overwrite)
+        self.folder.resume(overwrite=self.work.overwrite and not self.folder.is_begun)
         return self.folder.work
 
     def _shelf(self) -> Shelf:
@@ -201,10 +207,16 @@ class _Video(_Targeted):
             yield self.done(records, meshes=clip.meshes, problem=clip.problem, note=clip.note)
         self.work.clips.discard(clip)
 
-    def _failed(self, error: InputError) -> Iterator[Event]:
+    def fail(self, error: InputError) -> Iterator[Event]:
+        """Tells why there is nothing (more) to do with it."""
         self.clip.abandon()
         self.work.clips.discard(self.clip)
         yield InputFailed(self.name, error)
+
+    def drop(self) -> None:
+        """Forgets what was found in it."""
+        self.folder.discard()
+        self.work.clips.discard(self.clip)
 
     def _recorded(self, recording: Recording) -> Tracks:
         return tracks_of(recording.chunks, self._shelf(), self.model, self.stream.model.family)
@@ -226,7 +238,7 @@ class OnePassVideo(_Video):
 
     def events(self, frame: Frame, value: None, error: FacecliError | None) -> Iterator[Event]:
         if frame.error:
-            yield from self._failed(frame.error)
+            yield from self.fail(frame.error)
             return
         self.recording.close()
         with self.folder.writing():
@@ -241,21 +253,33 @@ class TwoPassVideo(_Video):
     """A video that is drawn when all its codes are known."""
 
     alone, detects = True, True
+    shared: Mapping[str, np.ndarray] | None = None
+    """What the main person is known for from other inputs."""
 
     def run(self, through: Through) -> Iterator[Event]:
-        recording = Recording(self.name, self.path, self._begin, self.stream)
         try:
-            yield from through(recording.read())
+            tracks = yield from self.record(through)
         except InputError as error:
-            yield from self._failed(error)
+            yield from self.fail(error)
             return
+        with self.folder.writing():
+            tracks = mix_tracks(tracks, self.stream.settings, self.stream.model, self._shelf(), self.shared)
+        yield from draw(self.clip, tracks, through)
+        yield from self._finish(tracks)
+
+    def record(self, through: Through) -> Generator[Event, None, Tracks]:
+        """The first pass, of which a second call finds everything on disk. Returns what the model gave.
+
+        Raises:
+            InputError: the video can't be opened, or another process is at work on it.
+        """
+        recording = Recording(self.name, self.path, self._begin, self.stream)
+        yield from through(recording.read())
         with self.folder.writing():
             recording.close()
             tracks = self._recorded(recording)
-            tracks = mix_tracks(tracks, self.stream.settings, self.stream.model, self._shelf())
         self.clip.problem = recording.problem
-        yield from draw(self.clip, tracks, through)
-        yield from self._finish(tracks)
+        return tracks
 
 
 class StoredVideo(_Video):
@@ -272,7 +296,7 @@ class StoredVideo(_Video):
                 self._tracks = mix_tracks(tracks, settings, self.stream.model, self._shelf())
             drawing = yield from draw(self.clip, self._tracks, through, given="codes", blank=settings.photo is None)
         except InputError as error:
-            yield from self._failed(error)
+            yield from self.fail(error)
             return
         count, drawn = len(tracks.frames), drawing.chunks.frame_count
         if drawn != count:
@@ -297,6 +321,12 @@ def draw(
     return drawing
 
 
+def no_codes(name: str) -> InputError:
+    """Why a file of codes is no input of a person that several inputs show."""
+    mend = "give the photograph or video that it is of"
+    return InputError(name, "is a file of codes, which --same-person doesn't take", mend)
+
+
 # --- from sources to jobs --------------------------------------------------------------------------------------------
 
 
@@ -318,13 +348,15 @@ def jobs_of(sources: Iterable[Source | InputError], work: Work) -> Iterator[Job]
 def _job(source: Source, work: Work) -> Job:
     settings = work.settings
     if source.kind == "codes":
+        if settings.same_person:
+            raise no_codes(source.name)
         plugin, summary = decoder_of(source.name, source.path, settings.model)
         stream, video, further = work.stream(plugin.name), summary.of_video, photo_state(settings)
         kind = StoredVideo if video else StoredFaces
     else:
         if settings.photo is not None:
             raise InputError(source.name, "is no file of codes, which --photo goes with", "leave --photo away")
-        stream, video, further = work.stream(settings.model or default_model()), source.kind == "video", {}
+        stream, video, further = work.stream(settings.model or default_model()), source.kind == "video", work.person
         kind = Photograph if not video else TwoPassVideo if settings.two_passes else OnePassVideo
     target = _target(source, stream, video, further, work)
     if target.folder.is_done(overwrite=work.overwrite):

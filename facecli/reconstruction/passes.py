@@ -167,16 +167,22 @@ class Recording(_Pass):
                 )  # fmt: skip
 
     def _row(self, frame: Frame, number: int) -> dict[str, Any]:
-        row, face = super()._row(frame, number), frame.faces[number]
+        row = super()._row(frame, number)
         row["appearance"] = frame.appearances[number] if frame.appearances else np.zeros(1, np.float32)
-        row |= {f"codes/{name}": value[number].numpy(force=True) for name, value in frame.codes.values.items()}
+        row |= told_of(frame, number, points=self.clip is None)
         if frame.mixed is not None and frame.mixed is not frame.codes:
             row |= {f"mixed/{name}": value[number].numpy(force=True) for name, value in frame.mixed.values.items()}
-        if face.blendshapes:
-            row["blendshapes"] = blendshape_row(face.blendshapes)
-        if self.clip is None:  # to be cropped again in the second pass
-            row |= {"points": face.points, "point_set": face.point_set}
         return row
+
+
+def told_of(frame: Frame, number: int, *, points: bool) -> dict[str, Any]:
+    """What a chunk keeps of a face beside its place: codes, blend shapes, and `points`, by which it is cropped again in
+    the second pass."""
+    face = frame.faces[number]
+    row = {f"codes/{name}": value[number].numpy(force=True) for name, value in frame.codes.values.items()}
+    if face.blendshapes:
+        row["blendshapes"] = blendshape_row(face.blendshapes)
+    return row | ({"points": face.points, "point_set": face.point_set} if points else {})
 
 
 class Drawing(_Pass):

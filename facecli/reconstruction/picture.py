@@ -80,8 +80,9 @@ def _write_faces(
             overlay = overlay_of(frame, settings, [number])
             write_image(below / "overlay.png", overlay)
         if "codes" in save:
-            face = frame.faces[number]
-            save_codes(below / "codes.npz", frame.mixed.select(number), box=[face.box], score=[face.score])
+            face, held = frame.faces[number], frame.held if number == 0 else ()
+            raw = {f"raw/{code}": frame.codes[code][[number]].numpy(force=True) for code in held}
+            save_codes(below / "codes.npz", frame.mixed.select(number), box=[face.box], score=[face.score], **raw)
         if weights:
             words = {"input": frame.name, "face": number, "model": settings.model} | frame.notes
             write_still(below, weights[number], words)

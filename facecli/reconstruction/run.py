@@ -12,6 +12,7 @@ from facecli.io.sources import Source
 from facecli.pipeline import cpu_count, parallel_map
 from facecli.reconstruction.events import Event, FrameDone, InputDone, InputFailed
 from facecli.reconstruction.jobs import Job, Work, jobs_of
+from facecli.reconstruction.same_person import reconstruct_person
 from facecli.reconstruction.settings import Settings
 from facecli.reconstruction.stream import FaceStream, Frame
 
@@ -43,10 +44,10 @@ def reconstruct_files(
     try:
         if settings.model is not None:
             streams(settings.model)
-        # Neighbours of one model share a stream. The group is used up by a stream's thread, and only then the next
-        # one is asked for.
-        for _, group in itertools.groupby(jobs_of(sources, work), _Neighbours()):
-            yield from _run(group, streams)
+        if settings.same_person:
+            yield from reconstruct_person(sources, work, lambda jobs: _run_all(jobs, streams))
+        else:
+            yield from _run_all(jobs_of(sources, work), streams)
     finally:
         for clip in work.clips:
             clip.abandon()
@@ -80,6 +81,13 @@ class _Neighbours:
     def __call__(self, job: Job) -> tuple[str, int]:
         self._count += job.alone
         return job.model, self._count if job.alone else -1
+
+
+def _run_all(jobs: Iterable[Job], streams: Streams) -> Iterator[Event]:
+    # Neighbours of one model share a stream. The group is used up by a stream's thread, and only then the next one is
+    # asked for.
+    for _, group in itertools.groupby(jobs, _Neighbours()):
+        yield from _run(group, streams)
 
 
 def _run(group: Iterator[Job], streams: Streams) -> Iterator[Event]:

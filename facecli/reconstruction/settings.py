@@ -56,7 +56,7 @@ class Settings:
             empty means the defaults for each kind of source. With a layout, its words.
         layout: files named as the model's own program names them, instead of facecli's.
         in_photo: the model's pictures (and those of the layout) at the photograph's size, too: ``--render-orig``.
-        faces: ``"all"``, ``"largest"`` or a number (as an int or in words).
+        faces: ``"all"``, ``"largest"`` or a number (as an int or in words); None is all, of one person the largest.
         crop: False takes each picture as the model's own crop.
         landmarker: another one than the model's own.
         detector: says which faces there are; the landmarker then looks within its boxes (not where boxes are enough).
@@ -65,6 +65,7 @@ class Settings:
         smooth, smooth_with: smooth a video's faces over time; by one of :data:`SMOOTHERS`, the first if not said.
         smooth_window: seconds that Savitzky-Golay's polynomial spans.
         hold: names of codes that a person keeps through a video, or ``("auto",)``: the model's `constants`.
+        same_person: all inputs show one person, who keeps these codes in all of them: see `same_person`.
         photo: the photograph or video that codes from a file belong on.
         batch_size: faces a batch; 0 leaves it to the model.
         workers: detecting threads; None means one a core.
@@ -77,7 +78,7 @@ class Settings:
     save: tuple[str, ...] = ()
     layout: str | None = None
     in_photo: bool = False
-    faces: str | int = "all"
+    faces: str | int | None = None
     crop: bool = True
     landmarker: str | None = None
     detector: str | None = None
@@ -89,6 +90,7 @@ class Settings:
     smooth_with: str | None = None
     smooth_window: float = 0.3
     hold: tuple[str, ...] = ()
+    same_person: bool = False
     photo: str | None = None
     batch_size: int = 0
     workers: int | None = None
@@ -98,6 +100,8 @@ class Settings:
         for name in ("save", "hold"):
             words = getattr(self, name)
             object.__setattr__(self, name, split_words([words] if isinstance(words, str) else words))
+        if self.faces is None:
+            object.__setattr__(self, "faces", "largest" if self.same_person else "all")
         object.__setattr__(self, "faces", str(self.faces))
         if self.faces not in ("all", "largest") and not (self.faces.isdecimal() and int(self.faces) > 0):
             raise UsageError(f"--faces is all, largest or a number, not {self.faces!r}")
@@ -105,6 +109,8 @@ class Settings:
             raise UsageError(f"--confidence lies between 0 and 1, not at {self.confidence}")
         if self.texture_size and not 16 <= self.texture_size <= 8192:
             raise UsageError(f"--texture-size is 16 to 8192 pixels, or 0, not {self.texture_size}")
+        if self.same_person and self.photo is not None:
+            raise UsageError("--photo goes with files of codes, which --same-person doesn't take")
         if self.smooth_with not in (None, *SMOOTHERS):
             raise UsageError(f"--smooth-with is {' or '.join(SMOOTHERS)}, not {self.smooth_with!r}")
         if not 0.02 <= self.smooth_window <= 10:
@@ -173,7 +179,7 @@ class Settings:
     @property
     def two_passes(self) -> bool:
         """Whether a video must be known to its end before its first frame can be drawn."""
-        return bool(self.hold) or self.smoother == "savgol"
+        return bool(self.hold) or self.smoother == "savgol" or self.same_person
 
     def fingerprint(self, video: bool) -> dict[str, Any]:
         """What results depend on: with another one, finished items are done again."""

@@ -46,6 +46,7 @@ class Frame:
         faces, crops, people: B of each; people are numbers that stay with a person through a video. No crops where
             codes came from a file.
         codes: the model's codes of these faces; `mixed`: after smoothing, what is decoded.
+        held: names of the first face's codes in `mixed` that the person has in other inputs, too.
         pictures, in_photo: the model's own pictures, name -> one [h, w, 3] a face; at the photograph's size, too.
         rig, neutral: blend shapes for a photograph's GLB, and the vertices [B, V, 3] of the faces at rest.
         arkit: a photograph's ARKit weights, B of them, where they are to be saved; or why there are none.
@@ -72,6 +73,7 @@ class Frame:
     appearances: list[np.ndarray] = field(default_factory=list)
     codes: Codes | None = None
     mixed: Codes | None = None
+    held: tuple[str, ...] = ()
     reconstruction: Reconstruction | None = None
     pictures: dict[str, list[np.ndarray]] = field(default_factory=dict)
     in_photo: dict[str, list[np.ndarray]] = field(default_factory=dict)

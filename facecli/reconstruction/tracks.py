@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -92,9 +92,7 @@ class Chunks:
             "frame_time": np.array(time, np.float64),
             "frame": np.zeros(0, np.int64),
         }
-        if rows:
-            common = [name for name in rows[0] if all(name in row for row in rows)]
-            arrays |= {name: _stacked([row[name] for row in rows]) for name in common}
+        arrays |= stack_rows(rows)
         write_npz(self._path(self.count), arrays, compressed=False)
         self.count += 1
         self.frame_count += len(frames)
@@ -108,6 +106,12 @@ class Chunks:
                 part[field_name] = chunk[f"frame_{field_name}"]
             parts.append(part)
         return np.concatenate(parts)
+
+
+def stack_rows(rows: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """Faces' numbers as arrays [M, ...] by name, as far as all faces have them."""
+    common = [name for name in rows[0] if all(name in row for row in rows)] if rows else []
+    return {name: _stacked([row[name] for row in rows]) for name in common}
 
 
 def _stacked(values: list[Any]) -> np.ndarray:
@@ -361,15 +365,24 @@ def hold_constants(tracks: Tracks, names: Sequence[str], *, keep_raw: bool = Fal
             if name in values:
                 if keep_raw:
                     raw.setdefault(name, values[name])
-                median = _median(values[name])
+                median = median_of(values[name])
                 values[name] = np.broadcast_to(median, (len(track), *median.shape))
         return replace(track, values=values, raw=raw)
 
     return replace(tracks, people=[held(track) for track in tracks.people])
 
 
-def mix_tracks(tracks: Tracks, settings: Settings, model: Reconstructor, shelf: Shelf) -> Tracks:
+def mix_tracks(
+    tracks: Tracks,
+    settings: Settings,
+    model: Reconstructor,
+    shelf: Shelf,
+    shared: Mapping[str, np.ndarray] | None = None,
+) -> Tracks:
     """Whole tracks as they are drawn: constants and what is to be held at each person's median, the rest smoothed.
+
+    Args:
+        shared: codes [...] of the main person that other inputs told, too.
 
     Raises:
         UsageError: there is no such code to hold.
@@ -377,6 +390,11 @@ def mix_tracks(tracks: Tracks, settings: Settings, model: Reconstructor, shelf: 
     known = tuple(tracks.people[0].values) if tracks.people else ()
     held = held_codes(settings, model, known)
     tracks = hold_constants(tracks, held, keep_raw=True)
+    if shared and tracks.people:
+        main = main_person(tracks)
+        everywhere = {name: np.broadcast_to(value, (len(main), *value.shape)) for name, value in shared.items()}
+        people = [replace(t, values=t.values | everywhere) if t is main else t for t in tracks.people]
+        tracks = replace(tracks, people=people)
     if settings.smoother is None:
         return tracks
     smooth = _savgol if settings.smoother == "savgol" else _one_euro
@@ -384,7 +402,18 @@ def mix_tracks(tracks: Tracks, settings: Settings, model: Reconstructor, shelf: 
     return replace(tracks, people=people)
 
 
-def _median(values: np.ndarray) -> np.ndarray:
+def main_person(tracks: Tracks) -> Track:
+    """Who fills most of the video: the largest and longest seen."""
+    return max(tracks.people, key=_seen_area)
+
+
+def _seen_area(track: Track) -> float:
+    """The areas of all boxes together; frames count where these aren't known."""
+    boxes = np.nan_to_num(np.asarray(track.faces["box"], np.float64))
+    return float(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).sum()) + 1e-9 * len(track)
+
+
+def median_of(values: np.ndarray) -> np.ndarray:
     """[...] of values [N, ...], a part of the columns at a time."""
     columns = values.reshape(len(values), -1)
     size = max(BLOCK_NUMBERS // len(values), 1)

@@ -27,7 +27,7 @@ from facecli.reconstruction.run import through
 from facecli.reconstruction.settings import Settings
 from facecli.reconstruction.stored import film_for, stored_faces, stored_tracks
 from facecli.reconstruction.stream import FaceStream, Frame
-from facecli.reconstruction.tracks import Shelf, Track, Tracks, mix_tracks, tracks_of
+from facecli.reconstruction.tracks import Shelf, Track, Tracks, main_person, mix_tracks, tracks_of
 from facecli.reenactment.bridge import Bridge
 
 
@@ -247,7 +247,7 @@ def performer(given: Still | Moving, wanted: str) -> Performer:
             raise InputError(given.name, f"has no face {number}, only {_count(len(given.faces))}", "see --target-face")
         return Performer(given, number, still=given.codes.select(number))
     people = {track.person: track for track in given.tracks.people}
-    number = max(people, key=lambda person: _seen(people[person])) if wanted == "largest" else int(wanted)
+    number = main_person(given.tracks).person if wanted == "largest" else int(wanted)
     if number not in people:
         numbers = ", ".join(str(person) for person in people)
         raise InputError(given.name, f"has no face {number}, only {numbers}", "see --target-face")
@@ -256,12 +256,6 @@ def performer(given: Still | Moving, wanted: str) -> Performer:
 
 def _count(number: int) -> str:
     return f"{number} face" + ("" if number == 1 else "s")
-
-
-def _seen(track: Track) -> float:
-    """How much of the video somebody is: the areas of all boxes."""
-    boxes = np.nan_to_num(np.asarray(track.faces["box"], np.float64))
-    return float(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).sum()) + 1e-9 * len(track)
 
 
 SAMPLE = 2000

@@ -73,6 +73,8 @@ class Cast:
     """
 
     def __init__(self, settings: Settings, choice: Choice, room: Room):
+        if settings.same_person:
+            raise UsageError("a transfer's source and target are two people: --same-person is facecli reconstruct's")
         self.settings, self.choice, self.room = settings, choice, room
         self._streams = Streams(settings, rigged=True)
         self._target_streams: dict[str, FaceStream] = {}
