@@ -23,7 +23,7 @@ class HeadNet(nn.Module):
         dropped, hidden_dropped: shares of measurements and of hidden numbers that training leaves out.
     """
 
-    def __init__(self, hidden: int = 96, dropped: float = 0.2, hidden_dropped: float = 0.3):
+    def __init__(self, hidden: int = 128, dropped: float = 0.2, hidden_dropped: float = 0.3):
         super().__init__()
         self.register_buffer("mean", torch.zeros(INPUTS))
         self.register_buffer("scale", torch.ones(INPUTS))

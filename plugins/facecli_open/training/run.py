@@ -23,6 +23,7 @@ from facecli.listener import Listener
 from facecli_open.inputs import INPUTS, PLACES
 from facecli_open.network import IDENTITY, OUTPUTS, HeadNet
 from facecli_open.regressor import USUAL_DISTANCE, WEIGHTS, write_regressor
+from facecli_open.training.curve import draw_curve
 from facecli_open.training.examples import Examples, make_examples
 from facecli_open.training.labels import Loss, Mirror, metrics, mirror, typical
 from facecli_open.training.settings import Settings
@@ -50,7 +51,9 @@ class _Data:
 
 
 def train(settings: Settings, out: Path, told: Listener, workers: int | None = None) -> Path:
-    """Train and write ``open.safetensors``, ``curve.csv`` and ``settings.json`` into `out`. A killed training goes on.
+    """Train and write ``open.safetensors``, ``curve.csv``, ``curve.png`` and ``settings.json`` into `out`.
+
+    A killed training goes on.
 
     Raises:
         FacecliError: ICT-FaceKit is missing, or `out` can't be written to.
@@ -69,6 +72,7 @@ def train(settings: Settings, out: Path, told: Listener, workers: int | None = N
     network, rows = _fit(settings, data, loss, out, told, heads.fingerprint)
     error = _guesses(network, data.inputs[:tested, 0]) - data.labels[:tested, 0]
     facts = _facts(settings, heads, data, rows[-1])
+    draw_curve(out / "curve.png", rows)
     write_regressor(out / WEIGHTS, network, error.square().mean(0).sqrt().numpy(), facts)
     with atomic_write(out / "settings.json") as temporary:
         temporary.write_text(json.dumps(dataclasses.asdict(settings), indent=1) + "\n", "utf-8")

@@ -33,7 +33,7 @@ class Settings:
     batch: int = 128
     rate: float = 1e-3
     decay: float = 0.1
-    hidden: int = 96
+    hidden: int = 128
     dropped: float = 0.05
     hidden_dropped: float = 0.3
     picture: bool = True
