@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import resources
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +12,7 @@ from facecli.codes import Codes
 from facecli.detect.face import Face
 from facecli.errors import UsageError
 from facecli.export.arkit import from_ict
-from facecli.geometry.rotations import matrix_to_axis_angle
+from facecli.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from facecli.morphable import ict_head
 from facecli.morphable.ict import IctModel
 from facecli.morphable.ict_files import read_ict
@@ -23,10 +21,8 @@ from facecli.morphable.ict_head import IctHead
 from facecli.plugin import Crop, Reconstruction, Rig
 from facecli_open.crop import crop_head
 from facecli_open.files import ICT_FACEKIT
-from facecli_open.mean_head import MeanHead
-
-WEIGHTS = "open.safetensors"
-"""Of the network, beside this module. Without them the guess is the mean head."""
+from facecli_open.regressor import Guess as Heads
+from facecli_open.regressor import Regressor
 
 SHARES = (0.3, 0.5, 0.1)
 """Of the spreads of the network's identity, expression and distance, what the points may change. The network has seen
@@ -65,7 +61,7 @@ class OpenReconstructor:
         self.device = torch.device(device)
         self.head = IctHead(model, self.device)
         self.fitting = LandmarkFit(model)
-        self.regressor = load_regressor(checkpoint)
+        self.regressor = Regressor.load(checkpoint or None)
         self._refine, self._fov, self._rigged = refine, fov, rig
 
     # --- to codes ----------------------------------------------------------------------------------------------------
@@ -93,8 +89,8 @@ class OpenReconstructor:
         tensors = {name: torch.from_numpy(value).to(self.device, torch.float32) for name, value in values.items()}
         return Codes(tensors, "open", self.family)
 
-    def _fit(self, crop: Crop, guess: Any, number: int) -> Fitted:
-        identity, expression, distance = (1.0,) * 3 if isinstance(self.regressor, MeanHead) else SHARES
+    def _fit(self, crop: Crop, guess: Heads, number: int) -> Fitted:
+        identity, expression, distance = SHARES
         believed = Guess(
             guess.identity[number].astype(np.float64),
             guess.expression[number].astype(np.float64),
@@ -122,21 +118,13 @@ class OpenReconstructor:
         weights = from_ict(self.head.complete(codes)["expression"].numpy(force=True), self.head.expression_names)
         return torch.from_numpy(weights).to(self.device)
 
+    @staticmethod
+    def certainty(codes: Codes) -> torch.Tensor:
+        """[B] how much the identity is to be believed: the squared cosine of the angle by which the face looks away."""
+        return axis_angle_to_matrix(codes["pose"])[:, 2, 2].clamp(0) ** 2
+
     # --- over time ---------------------------------------------------------------------------------------------------
 
     steady = staticmethod(ict_head.steady)
     unsteady = staticmethod(ict_head.unsteady)
     code_unit = staticmethod(ict_head.code_unit)
-
-
-def load_regressor(checkpoint: str = "") -> Any:
-    """What guesses a face's codes: the network, of `checkpoint` or of the weights that come with facecli.
-
-    Raises:
-        InputError: the file is damaged or something else.
-    """
-    if checkpoint or resources.files("facecli_open").joinpath(WEIGHTS).is_file():
-        from facecli_open.regressor import Regressor
-
-        return Regressor.load(checkpoint or None)
-    return MeanHead()
