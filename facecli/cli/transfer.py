@@ -41,7 +41,8 @@ def expression(
         list[str],
         typer.Argument(
             metavar="SOURCE…",
-            help="Whose faces: pictures, videos, folders, globs, codes.npz; - reads a list from standard input.",
+            help="Whose faces: pictures, videos, folders, globs, codes.npz; - reads a list from standard input. "
+            "Or an avatar: .glb or .gltf with ARKit-named morph targets.",
             show_default=False,
         ),
     ],
@@ -133,7 +134,8 @@ def expression(
     """Faces of the sources with the expressions of the targets; every source with every target.
 
     Identity, texture, light and pose stay the source's. Each pair gets a folder SOURCE/TARGET below the output folder,
-    with a folder a face in it. A target video gives an animation: mp4, and a GLB that plays.
+    with a folder a face in it. A target video gives an animation: mp4, and a GLB that plays. Avatars get the target's
+    ARKit weights, in copies of their files.
 
     Example: facecli transfer expression me.jpg --target actor.mp4 -o out --gif
     """
@@ -174,7 +176,13 @@ def expression(
     )
     if "-" in sources and "-" in target:
         raise UsageError("standard input is one list: of the sources or of the targets")
-    found, targets, total = _listed(sources, target, recursive, output)
+    from facecli.reenactment.avatars import is_avatar, transfer_to_avatars
+
+    avatars = [name for name in sources if is_avatar(name)]
+    if avatars and teaser:
+        raise UsageError(f"--teaser is for faces, not for avatars ({avatars[0]})")
+    faces_of = [name for name in sources if name not in avatars]
+    found, targets, total = _listed(faces_of, target, recursive, output)
     if teaser:
         from facecli.reenactment.teaser import write_teaser
 
@@ -182,7 +190,12 @@ def expression(
     else:
         from facecli.reenactment.run import transfer_files
 
-        events = transfer_files(found, targets, output, settings, choice, overwrite=overwrite)
+        chosen = {"overwrite": overwrite}
+        events = _one_after_the_other(
+            transfer_to_avatars(avatars, targets, output, settings, choice, **chosen) if avatars else None,
+            transfer_files(found, targets, output, settings, choice, **chosen) if faces_of else None,
+        )
+        total = None if total is None else total + len(avatars) * len(targets)
     tally = Tally(json=json)
     with Progress("pairs", total, quiet) as progress:
         _run(events, tally, progress, quiet)
@@ -190,6 +203,13 @@ def expression(
         console.say(tally.summary(output).replace("input", "pair", 1) if not teaser else f"teaser in {output}")
     if tally.failed:
         raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _one_after_the_other(*events):
+    """The events of those that are there."""
+    for those in events:
+        if those is not None:
+            yield from those
 
 
 def _listed(sources: list[str], targets: list[str], recursive: bool, output: Path):

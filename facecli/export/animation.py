@@ -243,7 +243,7 @@ def compress_rigged(
     residuals = _fit(sample.copy(), max_targets, tolerance)
     further, rms_error, max_error = _project(_once(sample, missed, visible), visible, np.zeros_like(neutral), residuals)
     targets = np.concatenate([shapes.reshape(-1, vertices, 3), residuals])
-    both = np.concatenate([weights[_hold(visible)], further], axis=1)
+    both = np.concatenate([weights[held_frames(visible)], further], axis=1)
     return ShapeTrack(neutral, targets, both, visible, rms_error, max_error)
 
 
@@ -402,10 +402,10 @@ def _project(
         squares += float(distances.sum())
         largest = max(largest, float(distances.max(initial=0)))
     rms = np.sqrt(squares / (visible.sum() * len(mean)))
-    return weights[_hold(visible)], float(rms), float(np.sqrt(largest))
+    return weights[held_frames(visible)], float(rms), float(np.sqrt(largest))
 
 
-def _hold(visible: np.ndarray) -> np.ndarray:
+def held_frames(visible: np.ndarray) -> np.ndarray:
     """[T] the frame whose values each frame shows: itself, else the last visible one, else the first."""
     last = np.maximum.accumulate(np.where(visible, np.arange(len(visible)), -1))
     return np.where(last >= 0, last, np.argmax(visible))
@@ -469,9 +469,15 @@ def _decompose(poses: np.ndarray, visible: np.ndarray) -> tuple[np.ndarray, np.n
     known = visible & np.isfinite(poses).all(axis=(1, 2))
     if not known.any():
         raise ValueError("no frame has a pose")
-    held = poses[_hold(known)]
+    held = poses[held_frames(known)]
     scale = np.cbrt(np.linalg.det(held[:, :3, :3]))
     quaternions = Rotation.from_matrix(held[:, :3, :3] / scale[:, None, None]).as_quat()
+    return same_side(quaternions), held[:, :3, 3], scale
+
+
+def same_side(quaternions: np.ndarray) -> np.ndarray:
+    """`quaternions` [T, 4] of which neighbours have the same sign."""
     flips = np.sign((quaternions[1:] * quaternions[:-1]).sum(1))
+    quaternions = quaternions.copy()
     quaternions[1:] *= np.cumprod(np.where(flips < 0, -1, 1))[:, None]
-    return quaternions, held[:, :3, 3], scale
+    return quaternions

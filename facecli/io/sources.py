@@ -18,7 +18,7 @@ from facecli.errors import InputError
 from facecli.io.filetypes import check_file, content_kind, suffix_kind
 from facecli.io.journal import LAYOUT_JOURNAL, RUN_FILE, Journal
 
-Kind = Literal["image", "video", "codes"]
+Kind = Literal["image", "video", "codes", "avatar"]
 
 _WILD = re.compile(r"[*?\[]")
 
@@ -30,7 +30,7 @@ class Source:
     Args:
         path: where it is.
         name: as the user named it, for messages and JSON.
-        kind: ``"image"``, ``"video"`` or ``"codes"``.
+        kind: ``"image"``, ``"video"`` or ``"codes"``; ``"avatar"`` of those that `facecli transfer` takes for one.
         relative: its path below the folder (or the fixed part of the pattern) it was found by, suffix kept; the file
             name alone for a file named by itself. Outputs keep the tree with it, see :class:`OutputNames`.
     """

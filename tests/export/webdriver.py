@@ -23,7 +23,7 @@ _FLAGS = [
 
 
 class Browser:
-    """One Chromium window without network: every host name fails to resolve."""
+    """One Chromium window without network: every host name fails to resolve, except this machine's address."""
 
     def __init__(self, folder: Path):
         log = (folder / "chromedriver.log").open("wb")
@@ -31,7 +31,11 @@ class Browser:
         self.address = f"http://127.0.0.1:{self._port()}"
         options = {
             "binary": CHROMIUM,
-            "args": [*_FLAGS, f"--user-data-dir={folder / 'profile'}", "--host-resolver-rules=MAP * ~NOTFOUND"],
+            "args": [
+                *_FLAGS,
+                f"--user-data-dir={folder / 'profile'}",
+                "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+            ],
         }
         wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
         self.session = ""
@@ -53,9 +57,9 @@ class Browser:
         except urllib.error.HTTPError as error:
             raise RuntimeError(json.load(error)["value"]["message"]) from None
 
-    def open(self, page: Path, width: int = 1200, height: int = 900) -> None:
+    def open(self, page: Path | str, width: int = 1200, height: int = 900) -> None:
         self._call("/window/rect", {"width": width, "height": height})
-        self._call("/url", {"url": page.as_uri()})
+        self._call("/url", {"url": page if isinstance(page, str) else page.as_uri()})
 
     def color_scheme(self, scheme: str) -> None:
         self._devtools("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
