@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import facecli
@@ -252,6 +252,7 @@ def test_in_python(run, tiny, photographs, clip, tmp_path):
 NUMBERS = st.lists(st.floats(-1e6, 1e6, width=32), min_size=3, max_size=3)
 
 
+@settings(max_examples=40)
 @given(st.lists(st.tuples(NUMBERS, st.floats(1e-3, 1)), min_size=1, max_size=9), st.randoms(use_true_random=False))
 def test_combining_is_a_mean_in_whatever_order(inputs, rng: random.Random):
     told = [Told({"identity": np.array(value, np.float32)}, weight) for value, weight in inputs]
@@ -273,7 +274,7 @@ def many(tmp_path_factory):
     folder = tmp_path_factory.mktemp("many")
     for number in range(20):
         write_image(folder / f"{number:02}.png", drawn.picture([(60, 60, 20, 20 + number % 9)]))
-    drawn.write_clip(folder / "clip.mp4", 130, lambda n: [(50 + n / 4, 60, 24, 26 + n % 5)])
+    drawn.write_clip(folder / "clip.mp4", 40, lambda n: [(50 + n / 4, 60, 24, 26 + n % 5)])
     return folder
 
 
