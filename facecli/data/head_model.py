@@ -64,6 +64,8 @@ class HeadModel(Protocol):
         contour that slides with the view). Point 0 is at the subject's right ear, which is on the picture's left."""
         ...
 
+    # A model may also have ``points478(vertices) -> [B, 478, 3]``: MediaPipe's points, irises included.
+
     def fields(self) -> Mapping[str, np.ndarray]:
         """Name of :data:`FIELDS` -> [V] float32, the same for all heads; names may be missing.
 

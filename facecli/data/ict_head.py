@@ -17,6 +17,7 @@ from facecli.data.head_model import FIELD_MM
 from facecli.data.teeth import Teeth, lower_jaw
 from facecli.morphable.ict import FACE_END, HEAD_END, IctModel
 from facecli.morphable.ict_files import read_ict
+from facecli.morphable.ict_points import points478
 
 IRIS_RADIUS, PUPIL_RADIUS = 5.9, 2.0
 """mm; real irises are 5.5 to 6.3."""
@@ -63,6 +64,10 @@ class IctHead:
     def landmarks(self, vertices: np.ndarray) -> np.ndarray:
         """[B, 68, 3] of `vertices` [B, V, 3]."""
         return vertices[:, self.model.ibug68]
+
+    def points478(self, vertices: np.ndarray) -> np.ndarray:
+        """[B, 478, 3] MediaPipe's points of `vertices` [B, V, 3], where that would have them."""
+        return points478(self.model, vertices)
 
     def sample_identity(self, rng: np.random.Generator) -> np.ndarray:
         """[100] standard normal numbers, none beyond three."""

@@ -101,6 +101,13 @@ class Rendered:
         return self.view.project(self.landmarks_3d)[:, :2]
 
     @cached_property
+    def landmarks478(self) -> np.ndarray | None:
+        """[478, 2] MediaPipe's points in pixels, float64, hidden ones too; None where the model doesn't have them."""
+        if not hasattr(self.model, "points478"):
+            return None
+        return self.view.project(self.model.points478(self.vertices[None])[0])[:, :2]
+
+    @cached_property
     def labels(self) -> Labels:
         """Depth, normals and masks, drawn when first asked for."""
         fragments = _draw(self.projected, self.model.triangles, self.size, 1)

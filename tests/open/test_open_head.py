@@ -142,3 +142,19 @@ def test_codes_that_do_not_fit_are_refused(head):
         head.decode(codes_of(np.zeros((1, 200)), np.zeros((1, 57))))
     with pytest.raises(UsageError, match="'camera' is"):
         head.decode(codes_of(*sample(1), camera=[[1, 2, 3]]))
+
+
+def test_rendered_heads_know_mediapipes_points(ict_file):
+    from facecli.data.formula_head import FormulaHead
+    from facecli.data.ict_head import IctHead as Heads
+    from facecli.data.render_head import HeadRenderer
+    from facecli.data.scene import SETS
+
+    head = HeadRenderer(Heads(ict_file), SETS["easy"], 128).render(5, 1)
+    points = head.landmarks478
+    assert points.shape == (478, 2)
+    size = np.ptp(head.landmarks[:, 1])
+    # The nose's tip, the chin, and the corners of the mouth are in both sets.
+    for ours, ibug in ((1, 30), (152, 8), (61, 48), (291, 54)):
+        assert np.linalg.norm(points[ours] - head.landmarks[ibug]) < 0.08 * size
+    assert HeadRenderer(FormulaHead(), SETS["easy"], 64).render(5, 1).landmarks478 is None

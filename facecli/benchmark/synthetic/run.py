@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -287,7 +287,7 @@ def _save_picture(drawing: _Drawing) -> None:
     head = draw(drawing.heads, drawing.index)
     write_image(drawing.folder / f"{drawing.name}.png", head.image)
     labels = head.labels
-    arrays: Mapping[str, Any] = {
+    arrays: dict[str, Any] = {
         "identity": head.identity,
         "expression": head.expression,
         "head_pose": head.view.head_pose,
@@ -301,6 +301,8 @@ def _save_picture(drawing: _Drawing) -> None:
         "normals": labels.normals.astype(np.float16),
         **{name: getattr(labels, name) for name in ("head", "skin", "face", "visible")},
     }
+    if head.landmarks478 is not None:
+        arrays["landmarks478"] = head.landmarks478
     write_npz(drawing.folder / f"{drawing.name}.npz", arrays)
 
 
