@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import workers
 from hypothesis import settings
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # a worker a core: more threads would only wait for each other
@@ -19,17 +20,19 @@ settings.register_profile("facecli", deadline=None, derandomize=True)
 settings.load_profile("facecli")
 
 ROOT = Path(__file__).parents[1]
-SHARE_MODELS = ("deca", "deep3d", "emoca", "fan", "smirk", "synergynet", "tddfa_v2")
-"""Folders whose files share models that take long to load."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests share a worker, and with it what their fixtures made; where models are shared, a folder's do."""
-    for item in items:
-        if not item.get_closest_marker("xdist_group"):
-            folder, file = item.path.parent.name, item.path.stem
-            item.add_marker(pytest.mark.xdist_group(folder if folder in SHARE_MODELS else file))
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        workers.slow_first(items)
+
+
+@pytest.hookimpl(optionalhook=True)  # pytest-xdist need not be here
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object | None:
+    if config.getoption("dist") != "loadscope":
+        return None
+    config.option.loadscopereorder = False  # it would be by how many tests there are, not how slow
+    return workers.scheduler()(config, log)
 
 
 @dataclass

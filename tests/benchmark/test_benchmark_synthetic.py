@@ -152,10 +152,6 @@ def scored(cli, folder):
     return folder
 
 
-one_worker = pytest.mark.xdist_group("synthetic")
-
-
-@one_worker
 def test_the_command_scores_mediapipe_beside_the_average_head(cli, folder):
     ran = cli(*ARGUMENTS, "-o", folder, "--json", "--save-pictures")
     assert ran.code == 0, ran.err
@@ -179,7 +175,6 @@ def test_the_command_scores_mediapipe_beside_the_average_head(cli, folder):
     assert (labels["vertices"] == drawn.vertices).all() and labels["visible"].any()
 
 
-@one_worker
 def test_a_second_run_scores_nothing_again_and_says_the_same(cli, scored, monkeypatch):
     first = (scored / "summary.txt").read_text()
 
@@ -194,7 +189,6 @@ def test_a_second_run_scores_nothing_again_and_says_the_same(cli, scored, monkey
     assert "mean head" in ran.out and "yaw 0-30°" in ran.out
 
 
-@one_worker
 def test_more_heads_of_the_same_seed_only_add_theirs_and_damage_is_mended(cli, scored, monkeypatch):
     seen, draw = [], running.draw
     monkeypatch.setattr(running, "draw", lambda heads, index: seen.append(index) or draw(heads, index))

@@ -11,7 +11,3 @@ from facecli.geometry.mesh import TriangleMesh
 @pytest.fixture
 def mesh() -> TriangleMesh:
     return dome()
-
-
-def pytest_configure(config):
-    config.addinivalue_line("markers", "xdist_group(name): tests that share a worker (here also without pytest-xdist)")

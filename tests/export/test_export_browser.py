@@ -28,7 +28,6 @@ from facecli.render.window import render_window
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver"),
-    pytest.mark.xdist_group("browser"),
 ]
 
 # The pixels of a 3D view, read from a copy: Chromium complains of pages that read back their own canvases.
