@@ -62,17 +62,42 @@ class Avatar:
     def __init__(self, path: str | Path, name: str | None = None):
         self.file: GltfFile = read_gltf(path, name)
         try:
+            if self.file.document["asset"].get("generator") == "facecli":
+                self._to_rest()
             self.morphs = list(self._find_morphs())
             self._parents = {
                 child: number for number, node in enumerate(self._nodes) for child in node.get("children", [])
             }
+            self._check_tree()
             self._bones = {joint for skin in self.file.listed("skins") for joint in skin["joints"]}
             self._turned_eyes = {eye: node for eye in EYES if (node := self._eye(eye)) is not None}
+            for node in (*self._turned_eyes.values(), self.head):
+                if node is not None:
+                    self._world(node)
         except (KeyError, TypeError, AttributeError, IndexError, ValueError):
             problem = "is damaged: its nodes and meshes don't fit together"
             raise InputError(self.file.name, problem, "export it again") from None
         if not self.morphs:
             raise InputError(self.file.name, self._nothing(), "ARKit's are called eyeBlinkLeft, jawOpen, …")
+
+    def _check_tree(self) -> None:
+        """
+        Raises:
+            ValueError: nodes go in a circle.
+        """
+        for number in range(len(self._nodes)):
+            for steps, _ in enumerate(self._above(number)):
+                if steps > len(self._nodes):
+                    raise ValueError("nodes in a circle")
+
+    def _to_rest(self) -> None:
+        """Of our own heads, which open as they were photographed: eyes ahead, and nothing of that expression."""
+        for node in self._nodes:
+            if node.get("name") in EYES:
+                node.pop("rotation", None)
+        for mesh in self.file.listed("meshes"):
+            if "weights" in mesh:
+                mesh["weights"] = [0.0] * len(mesh["weights"])
 
     # --- what it has -------------------------------------------------------------------------------------------------
 

@@ -65,6 +65,7 @@ _MAGIC = (
     (b"\x89HDF", Content("other", "an HDF5 file")),
     (b"ID3", Content("other", "an MP3 sound file")),
     (b"fLaC", Content("other", "a FLAC sound file")),
+    (b"glTF", Content("other", "a 3D model (GLB)", "`facecli transfer` takes one for a source")),
     (b"\x7fELF", Content("other", "a program")),
 )
 
