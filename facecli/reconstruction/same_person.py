@@ -201,7 +201,7 @@ class _Look(Job):
         if frame.error or error:
             yield InputFailed(frame.name, frame.error or error)
         else:
-            yield FrameDone(frame.name, *self.place, _STAGE)
+            yield FrameDone("pictures", *self.place, _STAGE)
 
 
 class _LookThrough(Job):
