@@ -88,6 +88,10 @@ def test_neither_order_nor_place_of_the_list_matters(run, photographs, tmp_path)
     assert again.code == 0 and "3 done before" in again.err
     assert [json.loads(line)["input"] for line in again.out.splitlines()] == [str(p) for p in reversed(photographs)]
     assert times_of(tmp_path / "out") == before
+    (tmp_path / "moved").mkdir()
+    moved = [path.rename(tmp_path / "moved" / path.name) for path in photographs]
+    assert "3 done before" in run(*moved, *WORDS).err
+    names = "".join(f"{path}\n" for path in reversed(moved))
     assert run("-", *WORDS, stdin=names, out="other").code == 0
     for path in photographs:
         files = [tmp_path / out / path.stem / "face0/codes.npz" for out in ("out", "other")]
