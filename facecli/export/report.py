@@ -29,6 +29,7 @@ TEXTURE_PIXELS = 512
 EMBEDDED_VIDEO_BYTES = 4 << 20
 PAGE_BYTES = 80 << 20
 LISTED_ERRORS = 500
+_SEEN_MM = 0.02
 
 
 @dataclass
@@ -305,11 +306,14 @@ def _pack_mesh(mesh: TriangleMesh, topology: str, animation: Animation | None) -
 
 
 def _pack_animation(animation: Animation) -> dict[str, Any]:
-    """Shapes and turns; the head stays in the middle of the view instead of walking through it."""
+    """Shapes and turns; the head stays in the middle of the view instead of walking through it. Shapes that never move
+    anything far enough to be seen are left out."""
+    reach = np.abs(animation.weights).max(0, initial=0) * np.linalg.norm(animation.targets, axis=2).max(1, initial=0)
+    shown = np.flatnonzero(reach * 1000 > _SEEN_MM)
     packed: dict[str, Any] = {
         "times": _pack(animation.times.astype(np.float32)),
-        "targets": [_quantise(target * 1000) for target in animation.targets],
-        "weights": _quantise(animation.weights),
+        "targets": [_quantise(target * 1000) for target in animation.targets[shown]],
+        "weights": _quantise(animation.weights[:, shown]),
         "visible": _pack(animation.visible.astype(np.uint8)),
     }
     if animation.rotations is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 
 import numpy as np
@@ -15,6 +16,7 @@ from facecli.export.animation import read_animation, write_animated_glb
 from facecli.export.arkit import NAMES, from_ict
 from facecli.export.glb import write_glb
 from facecli.export.parts import Turns, linear_turns, numbers_in, ranges_of
+from facecli.export.report import _pack_animation
 from facecli.export.rig import PUPILS, at_rest, in_arkit
 from facecli.export.surface import outward_normals
 
@@ -187,6 +189,22 @@ def test_reports_read_it_as_shapes_alone_eyes_included(filmed):
         np.testing.assert_allclose(shown * 1000, vertices[frame], atol=0.16)
         np.testing.assert_allclose(shown[:84] * 1000, vertices[frame, :84], atol=1e-3)
     assert len(found.rotations) == 12
+
+
+def test_a_report_holds_only_shapes_that_are_seen_to_move(filmed):
+    _, _, _, vertices, path, _ = filmed
+    found = read_animation(path, vertices.shape[1])
+    packed = _pack_animation(found)
+    assert len(packed["targets"]) < len(found.targets)  # nothing moves at tongueOut, for one
+
+    def unpacked(values, shape):
+        return np.frombuffer(base64.b64decode(values["data"]), values["type"]).reshape(shape) * values["scale"]
+
+    weights = unpacked(packed["weights"], (12, -1))
+    targets = np.stack([unpacked(target, (-1, 3)) for target in packed["targets"]])
+    for frame in (0, 7, 11):
+        shown = found.mean * 1000 + np.tensordot(weights[frame], targets, 1)
+        np.testing.assert_allclose(shown, vertices[frame], atol=0.25)
 
 
 def test_a_part_whose_pivot_moves_takes_its_node_along(tmp_path):
