@@ -415,8 +415,8 @@ class Reconstructor(Protocol):
     #     Codes that depend on the crop (a camera) in terms of the photograph, and back. Crops jump about from frame to
     #     frame, and such codes with them: only steady ones can be smoothed. `code_unit` is then asked of these.
     # certainty(codes) -> torch.Tensor
-    #     How much the `constants` of each face [B] are to be believed, 0..1, against those of other views of the person:
-    #     the weights of `--same-person`. Models without it believe all alike.
+    #     How much the `constants` of each face [B] are to be believed, 0..1, against those of other views of the
+    #     person: the weights of `--same-person`. Models without it believe all alike.
     # faces_beside(path) -> list[Face] | None
     #     Faces that files beside the photograph `path` tell of; None: the landmarker finds them. Called from several
     #     threads at once.
