@@ -180,7 +180,7 @@ def test_everything_that_is_wrong_is_named_and_the_rest_evaluated(evaluate, copi
     assert row["median"] == pytest.approx(golden["A"]["stats"][0], abs=5e-5)  # of G: a scan needs no faces
     errors = "\n".join(ran.errors)
     assert len(ran.errors) == 4
-    assert "D/selfie/i.npy" in errors and "damaged" in errors
+    assert "D/selfie/i.npy" in errors and "is cut" in errors
     assert "E/selfie/i.npy: its landmarks are mirrored" in errors
     assert "F/selfie/i.obj: 1 of 5023 vertices are not finite numbers, the first is 17" in errors
     assert "H.000001_picked_points.pp" in errors and "1 image of H" in errors
