@@ -74,6 +74,15 @@ def reconstruct(
     photo: Annotated[
         Path | None, typer.Option(help="The photograph or video that codes belong on. (default: black)")
     ] = None,
+    uv_map: Annotated[
+        Path | None,
+        typer.Option(
+            "--uv-map",
+            help="Textures instead of the photograph's, for synergynet: a UV map for all faces, or a folder of maps by "
+            "the pictures' names. The same as --option uv_map=PATH.",
+            show_default=False,
+        ),
+    ] = None,
     recursive: options.Recursive = False,
     smooth: options.Smooth = False,
     smooth_with: options.SmoothWith = None,
@@ -105,7 +114,7 @@ def reconstruct(
 
     settings = Settings(
         model=model,
-        options=parse_options(option or []),
+        options=parse_options([*(option or []), *([] if uv_map is None else [f"uv_map={uv_map}"])]),
         save=tuple(save or ()),
         layout=layout,
         in_photo=render_orig,

@@ -107,7 +107,7 @@ def test_without_a_uv_map_meshes_have_no_colours(cli, official, loaded, photo, t
 
 def test_uv_maps(cli, official, photo, tmp_path, tiny):
     maps = _maps(tmp_path)
-    ran = run(cli, photo, "--save", "obj", "--option", f"uv_map={maps / 'two_fake_B.png'}", "--faces", "largest")
+    ran = run(cli, photo, "--save", "obj", "--uv-map", maps / "two_fake_B.png", "--faces", "largest")
     assert ran.code == 0, ran.err
     texture = read_image(tmp_path / "out/two/face0/mesh.png")
     assert (texture == (10, 60, 250)).all()
