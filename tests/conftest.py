@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 import workers
 from hypothesis import settings
+from typer.main import get_command
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # a worker a core: more threads would only wait for each other
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -48,10 +50,15 @@ class Ran:
         return [line for line in self.err.splitlines() if line.startswith("error: ")]
 
 
+_command = functools.cache(get_command)  # Typer makes all of an app's commands anew at each call: a sixth of a second
+
+
 @pytest.fixture
 def cli(capsys, monkeypatch):
     """Runs `facecli ARGUMENTS…` in this process, as `main` does."""
     from facecli.cli.main import run
+
+    monkeypatch.setattr("typer.main.get_command", _command)
 
     def call(*arguments: object, stdin: str | bytes | None = None) -> Ran:
         if stdin is not None:
