@@ -73,17 +73,24 @@ def replace_folder(temporary: Path, final: Path) -> None:
     Raises:
         OutputError: that is not possible; then `final` is as it was.
     """
-    old = None
+    replaced = []
     try:
-        if final.exists():
+        while True:
             old = temporary_name(final)
-            final.replace(old)
-        temporary.replace(final)
+            with contextlib.suppress(FileNotFoundError):  # nothing is there, or another run has just moved it
+                final.replace(old)
+                replaced.append(old)
+            try:
+                temporary.replace(final)
+                break
+            except OSError as error:  # in between, another run may have put its own there
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
     except OSError as error:
-        if old is not None and old.exists():
-            old.replace(final)
+        if replaced and not final.exists():
+            replaced[-1].replace(final)
         raise output_error(final, error) from error
-    if old is not None:
+    for old in replaced:
         shutil.rmtree(old, ignore_errors=True)
 
 

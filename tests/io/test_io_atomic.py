@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,23 @@ def test_folders_are_exchanged_whole(tmp_path):
     with pytest.raises(OutputError):
         replace_folder(tmp_path / "missing", final)
     assert (final / "new").exists() and [path.name for path in tmp_path.iterdir()] == ["result"]
+
+
+def test_two_that_put_a_folder_into_one_place_do_not_disturb_each_other(tmp_path):
+    final = tmp_path / "result"
+
+    def put(name: str) -> None:
+        for number in range(300):
+            new = tmp_path / f"{name}{number}"
+            new.mkdir()
+            (new / name).touch()
+            replace_folder(new, final)
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(put, name) for name in ("a", "b")]:
+            done.result()
+    assert list(tmp_path.iterdir()) == [final]
+    assert [path.name for path in final.iterdir()] in (["a"], ["b"])
 
 
 def test_leftovers_of_killed_runs_go_and_those_of_living_ones_stay(tmp_path):
