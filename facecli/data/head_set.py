@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
+from facecli.data.dress import VERSION
 from facecli.data.heads import HeadChoice
 from facecli.data.render_head import GENERATOR, HeadRenderer, Rendered
 from facecli.data.scene import SETS
@@ -31,7 +32,8 @@ class HeadSet:
     def fingerprint(self) -> str:
         """Of all that the pictures and the truth depend on."""
         model = renderer(self).model
-        return f"generator {GENERATOR} {model.name} {model.fingerprint} {self.scenes} {self.seed} {self.size}"
+        dress = f" dress {VERSION}" if SETS[self.scenes].dressed else ""
+        return f"generator {GENERATOR} {model.name} {model.fingerprint} {self.scenes} {self.seed} {self.size}{dress}"
 
 
 @functools.lru_cache(maxsize=2)

@@ -6,6 +6,7 @@ that another face model or another range changes nothing but itself.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,20 +17,24 @@ import torch
 from facecli.data import noise
 from facecli.data.backgrounds import sample_background
 from facecli.data.camera_effects import Wear, sample_wear, take_picture
+from facecli.data.dress import Dress, palette_of, put_on, sample_dress
+from facecli.data.glasses import Lenses
 from facecli.data.head_model import FIELD_MM, HeadModel
 from facecli.data.lights import Light, sample_light
 from facecli.data.occluders import sample_occluder
-from facecli.data.paint import Palette, materials, sample_palette
+from facecli.data.paint import Materials, Palette, materials, sample_palette
 from facecli.data.scene import SceneRange, View, sample_view
 from facecli.data.shading import ShadowMap, openness, shade
+from facecli.data.sweep import Piece
 from facecli.geometry.normals import vertex_normals
 from facecli.render.rasterize import Fragments, pixels_to_image_ndc, rasterize
 from facecli.render.window import interpolate_cells
 
 GENERATOR = 1
 """Goes up whenever the same seed gives other pictures."""
-_PARTS = ("identity", "expression", "view", "light", "paint", "background", "occluder", "wear", "noise")
-_KEPT = ("identity", "paint")
+_PARTS = ("identity", "expression", "view", "light", "paint", "background", "occluder", "wear", "noise",
+          "dress", "hand")  # fmt: skip
+_KEPT = ("identity", "paint", "dress")
 """What a person has in all pictures."""
 _FINER = 2
 """Cells along a pixel: edges come out smooth."""
@@ -64,10 +69,11 @@ class Rendered:
         seed, index: which head it is. model: the head model's name.
         image: RGB uint8 [H, W, 3].
         identity, expression: codes [I], [E].
-        view: pose and camera. light, palette, wear: what it was drawn with.
+        view: pose and camera. light, palette, wear, dress: what it was drawn with.
         vertices, neutral: [V, 3] float32 mm in the head frame, with and without its expression.
         landmarks_3d, neutral_landmarks_3d: [68, 3] likewise.
-        covered: float32 [H, W], how much of a pixel a thing in front or hair covers.
+        covered: float32 [H, W], how much of a pixel hair or a thing in front covers, glasses' frames and dark
+            lenses too.
     """
 
     seed: int
@@ -80,6 +86,7 @@ class Rendered:
     light: Light
     palette: Palette
     wear: Wear
+    dress: Dress
     vertices: np.ndarray
     neutral: np.ndarray
     landmarks_3d: np.ndarray
@@ -175,7 +182,11 @@ class HeadRenderer:
         view, points = posed.view, self.model.landmarks(np.stack([posed.vertices, posed.neutral]))
         palette, light = sample_palette(parts["paint"]), sample_light(parts["light"])
         wear = sample_wear(self.scene.wear, parts["wear"])
-        picture, covered = self._light_of(posed.vertices, view, light, palette, parts["background"])
+        dress = sample_dress(self.scene.dressed, palette.bald, parts["dress"], parts["hand"])
+        palette = palette_of(dress, palette)
+        head = self._with_hair(posed.vertices, palette)
+        worn = self._worn(dress, head, points)
+        picture, covered = self._light_of(head, worn, view, light, palette, parts["background"])
         landmarks = view.project(points[0])[:, :2]
         if parts["occluder"].random() < self.scene.occluded:
             box = np.concatenate([landmarks.min(0), landmarks.max(0)])
@@ -193,6 +204,7 @@ class HeadRenderer:
             light=light,
             palette=palette,
             wear=wear,
+            dress=dress,
             vertices=posed.vertices,
             neutral=posed.neutral,
             landmarks_3d=points[0],
@@ -200,32 +212,46 @@ class HeadRenderer:
             covered=covered,
         )
 
+    def _worn(self, dress: Dress, head: np.ndarray, points: np.ndarray) -> _Worn:
+        """What is drawn with `head` [V, 3]; `points` [2, 68, 3] with and without its expression."""
+        if not dress:
+            return _Worn(self._triangles)
+        normals = vertex_normals(head.astype(np.float64), self._triangles)
+        return _Worn(self._triangles, *put_on(dress, head, normals, *points))
+
     def _light_of(
-        self, head: np.ndarray, view: View, light: Light, palette: Palette, rng: np.random.Generator
+        self, head: np.ndarray, worn: _Worn, view: View, light: Light, palette: Palette, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Linear light [H, W, 3] of the whole picture, and where hair hides the head [H, W]."""
+        """Linear light [H, W, 3] of the whole picture, and where hair and what is worn hide the head [H, W].
+
+        Args:
+            head: [V, 3] with the scalp's hair.
+        """
         background = sample_background((self.size, self.size), rng)
-        drawn = self._with_hair(head, palette)
+        drawn, triangles = worn.vertices(head), worn.triangles
         projected = view.project(drawn)
-        fragments = _draw(projected, self._triangles, (self.size, self.size), _FINER)
+        fragments = _draw(projected, triangles, (self.size, self.size), _FINER)
         mask = fragments.mask[0].numpy()
         if not mask.any():
             return background, np.zeros((self.size, self.size), np.float32)
         face, bary = fragments.face_index[0].numpy()[mask], fragments.bary[0].numpy()[mask]
-        cells = _Cells(face, bary, self._triangles)
-        normals = vertex_normals(drawn.astype(np.float64), self._triangles) @ view.rotation.T
+        cells = _Cells(face, bary, triangles)
+        normals = vertex_normals(drawn.astype(np.float64), triangles) @ view.rotation.T
         in_camera = view.into_camera(drawn).astype(np.float32)
         names = list(self._fields)
-        columns = [normals, in_camera, self._mean, self.openness[:, None], self._blotches(palette)[:, None]]
+        columns = [self._mean, self.openness[:, None], self._blotches(palette)[:, None]]
         columns += [self._fields[name][:, None] for name in names]
-        values = cells.mix(np.concatenate(columns, 1))
-        back = _turned_away(projected, self._triangles)[face]
+        surface = worn.surface(np.concatenate(columns, 1), names)
+        values = cells.mix(np.concatenate([normals, in_camera, surface], 1))
+        back = _turned_away(projected, triangles)[face]
         normal, place = values[:3], values[3:6]
         normal *= np.where(back, -1, 1) / np.maximum(np.linalg.norm(normal, axis=0), 1e-6)
         to_viewer = -place / np.linalg.norm(place, axis=0)
         fields = {name: values[11 + number] for number, name in enumerate(names)}
-        paint = materials(palette, fields, values[6:9], values[10], back)
-        lit = ShadowMap(in_camera, self._triangles, light.directions[0]).lit(place.T, light.softness)
+        is_worn = worn.at(face)
+        paint = materials(palette, fields, values[6:9], values[10], back if is_worn is None else back & ~is_worn)
+        worn.paint(paint, face)
+        lit = ShadowMap(in_camera, triangles, light.directions[0]).lit(place.T, light.softness)
         lit[back] = 0
         sky = np.where(back, np.float32(0.15), values[9])
         colors = shade(paint, normal, to_viewer, sky, _exposed(light, normal, lit), lit)
@@ -236,7 +262,11 @@ class HeadRenderer:
         layer[where, 3] = 1
         if "hair" in fields:
             layer[where, 4] = (1 - paint.skin) * (fields["hair"] > 0.5)
+        if is_worn is not None:
+            layer[where[is_worn], 4] = 1
         layer = layer.reshape(*mask.shape, 5)
+        if worn.lenses is not None:
+            _look_through(worn.lenses, layer, np.where(mask, fragments.depth[0].numpy(), np.inf), view)
         layer = cv2.resize(layer, (self.size, self.size), interpolation=cv2.INTER_AREA)
         return background * (1 - layer[..., 3:4]) + layer[..., :3], layer[..., 4]
 
@@ -265,6 +295,79 @@ class _Cells:
     def mix(self, values: np.ndarray) -> np.ndarray:
         """Per-vertex `values` [V, C] at the cells: [C, N] float32."""
         return interpolate_cells(self._face, self._bary, self._triangles, values, True).T
+
+
+class _Worn:
+    """A head's mesh with what is drawn along with it.
+
+    Args:
+        triangles: [F, 3] of the head.
+    """
+
+    def __init__(self, triangles: np.ndarray, pieces: Sequence[Piece] = (), lenses: Lenses | None = None):
+        self._pieces, self.lenses = pieces, lenses
+        self._own = len(triangles)
+        self._ends = self._own + np.cumsum([len(piece.triangles) for piece in pieces])
+        self._head = triangles
+        self.triangles = triangles
+
+    def vertices(self, head: np.ndarray) -> np.ndarray:
+        """[V + …, 3] of the `head` [V, 3] and all else; `triangles` are theirs from now on."""
+        if not self._pieces:
+            return head
+        parts, start = [self._head], len(head)
+        for piece in self._pieces:
+            parts.append(piece.triangles + start)
+            start += len(piece.vertices)
+        self.triangles = np.ascontiguousarray(np.concatenate(parts), np.int64)
+        return np.concatenate([head, *(piece.vertices.astype(np.float32) for piece in self._pieces)])
+
+    def surface(self, columns: np.ndarray, names: Sequence[str]) -> np.ndarray:
+        """[V + …, C] the head's `columns`: place (3), openness, blotches, and the fields that `names` say."""
+        parts = [columns]
+        for piece in self._pieces:
+            own = np.full((len(piece.vertices), columns.shape[1]), -99, columns.dtype)
+            own[:, :3], own[:, 3], own[:, 4] = piece.place, piece.openness, 0
+            for number, name in enumerate(names):
+                if name in piece.fields:
+                    own[:, 5 + number] = piece.fields[name]
+            parts.append(own)
+        return np.concatenate(parts) if self._pieces else columns
+
+    def at(self, face: np.ndarray) -> np.ndarray | None:
+        """[N] bool: which cells, by their triangles `face` [N], show what is worn; None where nothing is worn."""
+        return face >= self._own if self._pieces else None
+
+    def paint(self, paint: Materials, face: np.ndarray) -> None:
+        """Give the cells of things with a colour of their own that colour."""
+        start = self._own
+        for piece, end in zip(self._pieces, self._ends, strict=True):
+            if piece.color is not None:
+                cells = np.flatnonzero((face >= start) & (face < end))
+                paint.albedo[:, cells] = np.asarray(piece.color, np.float32)[:, None]
+                paint.gloss[cells], paint.sharpness[cells] = piece.gloss, piece.sharpness
+                paint.skin[cells] = paint.soft[cells] = 0
+                paint.bump[:, cells] = 0
+            start = end
+
+
+def _look_through(lenses: Lenses, layer: np.ndarray, depth: np.ndarray, view: View) -> None:
+    """Tint the cells of `layer` [h, w, 5] (light, share, covered) behind lenses, where these are before `depth`."""
+    size = layer.shape[0] // _FINER, layer.shape[1] // _FINER
+    fragments = _draw(view.project(lenses.vertices), lenses.triangles, size, _FINER)
+    seen = fragments.mask[0].numpy()
+    seen &= fragments.depth[0].numpy() < depth
+    face, bary = fragments.face_index[0].numpy()[seen], fragments.bary[0].numpy()[seen]
+    shine = interpolate_cells(face, bary, lenses.triangles, lenses.shine[:, None].astype(np.float32), True)[:, 0]
+    through = lenses.through.astype(np.float32)
+    cells = layer[seen]
+    # What no head is behind of shows the background: it is darkened as a whole.
+    left = (1 - cells[:, 3]) * (1 - through.mean())
+    cells[:, :3] = cells[:, :3] * through + shine[:, None]
+    cells[:, 3] += left
+    if lenses.dark:
+        cells[:, 4] = 1
+    layer[seen] = cells
 
 
 def streams(seed: int, index: int, person: int | None = None) -> dict[str, np.random.Generator]:

@@ -25,6 +25,7 @@ class SceneRange:
         rest: share of faces without any expression.
         occluded: share of pictures with something in front of the face.
         wear: 0..1, how strong blur, noise and compression may get.
+        dressed: 0..1, how many people have glasses, long hair, a hand at the face; 0: nobody, 1: as many as usual.
     """
 
     name: str
@@ -37,11 +38,13 @@ class SceneRange:
     rest: float
     occluded: float
     wear: float
+    dressed: float = 0.0
 
 
 SETS = {
     "easy": SceneRange("easy", 30, 15, 10, 12, (500, 1500), (0.34, 0.46), 0.3, 0.0, 0.3),
     "full": SceneRange("full", 70, 30, 30, 20, (350, 2000), (0.24, 0.44), 0.1, 0.12, 1.0),
+    "wild": SceneRange("wild", 70, 30, 30, 20, (350, 2000), (0.24, 0.44), 0.1, 0.12, 1.0, dressed=1.0),
 }
 
 

@@ -35,7 +35,11 @@ def synthetic(
     ] = None,
     scenes: Annotated[
         str,
-        typer.Option("--set", help="easy: near the front, little noise; full: up to 70° and all that wears pictures."),
+        typer.Option(
+            "--set",
+            help="easy: near the front, little noise; full: up to 70° and all that wears pictures; wild: full with "
+            "glasses, long hair and hands.",
+        ),
     ] = "full",
     size: Annotated[int, typer.Option(help="Side of the pictures in pixels.", min=128, max=2048)] = 512,
     output: options.Output = Path("facecli-synthetic"),
