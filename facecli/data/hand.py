@@ -106,7 +106,7 @@ def _target(hand: Hand, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     elif hand.place == "forehead":
         place = points[24 if left else 19] + 0.35 * (points[27] - points[33]) - np.array([0, 0, 6])
     else:
-        place = points[[16, 26, 26] if left else [0, 17, 17]].mean(0)
+        place = points[[16, 26, 26, 45] if left else [0, 17, 17, 36]].mean(0)
     # A bit upwards: the wrist is off the body.
     outward = unit(np.array([place[0], 0.0, place[2] - 10]))
     outward += np.array([0.3 * hand.side * (hand.place == "chin"), 0.22, 0])
