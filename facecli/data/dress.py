@@ -11,6 +11,7 @@ from facecli.data.hand import Hand, put_hand, sample_hand
 from facecli.data.long_hair import LongHair, hang_hair, sample_long_hair
 from facecli.data.paint import Palette
 from facecli.data.sweep import Piece
+from facecli.geometry.normals import vertex_normals
 
 VERSION = 1
 """Goes up whenever the same seed gives other dressed heads."""
@@ -52,13 +53,13 @@ def palette_of(dress: Dress, palette: Palette) -> Palette:
 
 
 def put_on(
-    dress: Dress, head: np.ndarray, normals: np.ndarray, points: np.ndarray, at_rest: np.ndarray
+    dress: Dress, head: np.ndarray, triangles: np.ndarray, points: np.ndarray, at_rest: np.ndarray
 ) -> tuple[list[Piece], Lenses | None]:
     """What is drawn with a head.
 
     Args:
-        head, normals: [V, 3] with its expression and the scalp's hair. points, at_rest: [68, 3] iBUG's points of it
-            with and without its expression.
+        head: [V, 3] with its expression and the scalp's hair. triangles: [F, 3] of it.
+        points, at_rest: [68, 3] iBUG's points of it with and without its expression.
     """
     pieces, lenses = [], None
     if dress.hair is not None:
@@ -67,5 +68,6 @@ def put_on(
         frame, lenses = fit_glasses(dress.glasses, head, at_rest)
         pieces.append(frame)
     if dress.hand is not None:
+        normals = vertex_normals(head.astype(np.float64), triangles)
         pieces.append(put_hand(dress.hand, head, normals, points))
     return pieces, lenses

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from facecli.data.sweep import Piece, join, tube
 
@@ -154,9 +155,10 @@ def _outline(glasses: Glasses) -> np.ndarray:
 
 
 def _front(near: np.ndarray, flat: np.ndarray, probes: np.ndarray, reach: float = 5.0) -> np.ndarray:
-    """[K] the largest z of the face within `reach` mm of the `probes` [K, 2]; -inf where there is none."""
-    apart = ((probes[:, None] - flat) ** 2).sum(2)
-    return np.where(apart < reach**2, near[:, 2], -1e4).max(1)
+    """[K] the largest z of the face within `reach` mm of the `probes` [K, 2]; -1e4 where there is none."""
+    depth = near[:, 2]
+    found = cKDTree(flat).query_ball_point(probes, reach)
+    return np.array([depth[some].max() if some else -1e4 for some in found])
 
 
 def _bridge(glasses, rims, shape, depth, middle, near) -> tuple[np.ndarray, np.ndarray]:
@@ -185,7 +187,8 @@ def _temple(glasses, side, rim, shape, depth, middle, head, ear) -> tuple[np.nda
     share = np.linspace(0, 1, 14)[:, None]
     path = start * (1 - share) + end * share
     path[:, 0] = start[0] + side * 2 * np.minimum(share[:, 0] * 8, 1)
-    mine = head[side * head[:, 0] > 40]
+    low, high = sorted((start[1], end[1]))
+    mine = head[(side * head[:, 0] > 40) & (head[:, 1] > low - 5) & (head[:, 1] < high + 5)]
     close = (np.abs(mine[None, :, 1:] - path[:, None, 1:]) < [5, 9]).all(2)
     reached = np.where(close, side * mine[None, :, 0], 0).max(1) + glasses.rim + 0.8
     front = path[:, 2] > ear[2] - 22  # further back that would be the ear itself

@@ -216,8 +216,7 @@ class HeadRenderer:
         """What is drawn with `head` [V, 3]; `points` [2, 68, 3] with and without its expression."""
         if not dress:
             return _Worn(self._triangles)
-        normals = vertex_normals(head.astype(np.float64), self._triangles)
-        return _Worn(self._triangles, *put_on(dress, head, normals, *points))
+        return _Worn(self._triangles, *put_on(dress, head, self._triangles, *points))
 
     def _light_of(
         self, head: np.ndarray, worn: _Worn, view: View, light: Light, palette: Palette, rng: np.random.Generator
