@@ -126,6 +126,13 @@ class LandmarkFit:
         problem.look()
         return problem.result()
 
+    def place(self, points: np.ndarray, photo_size: tuple[int, int], guess: Guess, fov: float = 0.0) -> Fitted:
+        """One face by pose and camera alone; the eyes stay as they are guessed. Arguments as of :meth:`fit`."""
+        problem = _Problem(self, points, photo_size, guess, fov)
+        for _ in range(POSE_STEPS):
+            problem.step(shape=False)
+        return problem.result()
+
 
 class _Problem:
     """One face's unknowns on their way."""

@@ -23,6 +23,8 @@ from facecli_open.crop import crop_head
 from facecli_open.files import ICT_FACEKIT
 from facecli_open.regressor import Guess as Heads
 from facecli_open.regressor import Regressor
+from facecli_open.second_look import SecondLook
+from facecli_open.weights import read_weights
 
 SHARES = (0.3, 0.5, 0.1)
 """Of the spreads of the network's identity, expression and distance, what the points may change. The network has seen
@@ -61,7 +63,7 @@ class OpenReconstructor:
         self.device = torch.device(device)
         self.head = IctHead(model, self.device)
         self.fitting = LandmarkFit(model)
-        self.regressor = Regressor.load(checkpoint or None)
+        self.regressor = Regressor(read_weights(checkpoint or None), SecondLook(model, self.fitting))
         self._refine, self._fov, self._rigged = refine, fov, rig
 
     # --- to codes ----------------------------------------------------------------------------------------------------
@@ -76,7 +78,7 @@ class OpenReconstructor:
 
     def encode(self, crops: Sequence[Crop]) -> Codes:
         """Codes of B faces: identity [B, 100], expression [B, 57], pose [B, 3], camera [B, 4], `warp`, `photo_size`."""
-        guess = self.regressor(crops)
+        guess = self.regressor(crops, self._fov)
         fitted = [self._fit(crop, guess, number) for number, crop in enumerate(crops)]
         values = {
             "identity": np.stack([face.identity for face in fitted]),

@@ -1,6 +1,7 @@
 """The network's file."""
 
 import json
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -9,47 +10,43 @@ import torch
 from facecli.errors import InputError
 from facecli_open.inputs import INPUTS
 from facecli_open.network import OUTPUTS, HeadNet
-from facecli_open.regressor import Regressor, write_regressor
+from facecli_open.second_look import SECOND_INPUTS
+from facecli_open.weights import NAME, Weights, read_weights, write_weights
 
 
-@pytest.fixture(scope="module")
-def network() -> HeadNet:
-    torch.manual_seed(0)
-    made = HeadNet(hidden=16).eval()
+def network(inputs: int, hidden: int) -> HeadNet:
+    made = HeadNet(inputs, hidden)
     made.mean.normal_().copy_(made.mean.half())
     made.scale.uniform_(0.5, 2).copy_(made.scale.half())
     return made
 
 
+@pytest.fixture(scope="module")
+def weights() -> Weights:
+    torch.manual_seed(0)
+    facts = {"command": "facecli train open"}
+    return Weights(network(INPUTS, 16), network(SECOND_INPUTS, 24), np.linspace(0.1, 1, OUTPUTS), facts)
+
+
 @pytest.fixture
-def file(network, tmp_path):
+def file(weights, tmp_path):
     path = tmp_path / "open.safetensors"
-    write_regressor(path, network, np.linspace(0.1, 1, OUTPUTS), {"command": "facecli train open"})
+    write_weights(path, weights)
     return path
 
 
-def test_what_is_read_guesses_what_was_written(network, file):
-    read = Regressor.load(file)
+@pytest.mark.parametrize("look", ["first", "second"])
+def test_what_is_read_guesses_what_was_written(weights, file, look):
+    read = read_weights(file)
     assert read.facts == {"command": "facecli train open"}
-    assert read.identity_spread[0] == pytest.approx(0.1)
-    assert read.distance_spread == pytest.approx(1)
-    inputs = torch.randn(5, INPUTS, generator=torch.Generator().manual_seed(1))
+    assert read.spread[0] == pytest.approx(0.1)
+    assert read.spread[-1] == pytest.approx(1)
+    before, after = getattr(weights, look), getattr(read, look)
+    inputs = torch.randn(5, len(before.mean), generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
-        before, after = network(inputs), read.network(inputs)
+        before, after = before(inputs), after(inputs)
     # Eight bits for each of 5,700 numbers that are added up.
     assert (before - after).abs().max() < 0.02 * before.abs().max()
-
-
-def test_a_batch_gives_what_single_faces_give(file):
-    read = Regressor.load(file)
-    inputs = np.random.default_rng(2).standard_normal((4, INPUTS)).astype(np.float32)
-    together = read.of_inputs(inputs)
-    for number in range(4):
-        alone = read.of_inputs(inputs[number : number + 1])
-        assert np.array_equal(alone.identity[0], together.identity[number])
-        assert np.array_equal(alone.expression[0], together.expression[number])
-    assert 0 <= together.expression.min() <= together.expression.max() <= 1
-    assert read.of_inputs(inputs[:0]).identity.shape == (0, 100)
 
 
 def test_files_that_are_no_network(file, tmp_path):
@@ -57,7 +54,7 @@ def test_files_that_are_no_network(file, tmp_path):
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
     cases = {"missing": None, "empty": b"", "cut": content[: len(content) // 2], "text": b"hello, world" * 50}
-    renamed = json.dumps({name.replace("tell", "told"): value for name, value in header.items()}).encode()
+    renamed = json.dumps({name.replace("second.tell", "second.told"): value for name, value in header.items()}).encode()
     cases["renamed"] = len(renamed).to_bytes(8, "little") + renamed + content[8 + length :]
     start = 8 + length + header["spread"]["data_offsets"][0]
     cases["infinite"] = content[:start] + np.array([np.inf], np.float32).tobytes() + content[start + 4 :]
@@ -66,14 +63,14 @@ def test_files_that_are_no_network(file, tmp_path):
         if case is not None:
             path.write_bytes(case)
         with pytest.raises(InputError, match=rf"{name}\.safetensors") as error:
-            Regressor.load(path)
+            read_weights(path)
         assert "\n" not in str(error.value)
 
 
 def test_the_weights_that_come_with_facecli():
-    read = Regressor.load()
+    read = read_weights()
     assert read.facts["command"].startswith("facecli train open")
     assert read.facts["license"] == "MIT"
-    assert float(read.facts["face_mm"]) < 0.75 * float(read.facts["mean_face_mm"])
-    assert len(read.identity_spread) == 100
-    assert len(read.expression_spread) == 57
+    assert float(read.facts["face_mm"]) < 0.7 * float(read.facts["mean_face_mm"])
+    assert float(read.facts["face_mm"]) < float(read.facts["first_look_face_mm"])
+    assert files("facecli_open").joinpath(NAME).stat().st_size < 1_000_000

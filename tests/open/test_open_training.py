@@ -5,10 +5,13 @@ import pytest
 import torch
 
 from facecli.data.ict_head import IctHead
-from facecli_open.regressor import Regressor
 from facecli_open.training.labels import Loss, metrics, mirror, typical
+from facecli_open.weights import read_weights
 
-WORDS = ("heads=7", "tested=3", "epochs=3", "size=160", "batch=4", "hidden=8", "set=easy", "seed=5")
+WORDS = (
+    "heads=7", "tested=3", "set=easy", "seed=5", "size=160",
+    "epochs=3", "second_epochs=2", "batch=4", "hidden=8", "second_hidden=8",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +58,7 @@ def test_the_metric_is_nows_error(heads):
 def test_a_training_from_the_command_line_again_and_stopped(cli, with_ict, tmp_path, monkeypatch):
     from facecli.cli.voice import Voice
     from facecli.train.settings import read_settings
-    from facecli_open.training import run
+    from facecli_open.training import fit, run
     from facecli_open.training.settings import Settings
 
     out = tmp_path / "trained"
@@ -63,10 +66,10 @@ def test_a_training_from_the_command_line_again_and_stopped(cli, with_ict, tmp_p
     assert done.code == 0, done.err
     whole = (out / "open.safetensors").read_bytes()
     rows = (out / "curve.csv").read_text().splitlines()
-    assert len(rows) == 4
-    assert rows[0].startswith("epoch,loss,face_mm,mean_face_mm")
+    assert [row.split(",")[0] for row in rows] == ["look", *"11122"]
+    assert rows[0].startswith("look,epoch,loss,face_mm,mean_face_mm")
     assert (out / "curve.png").stat().st_size > 1000
-    read = Regressor.load(out / "open.safetensors")
+    read = read_weights(out / "open.safetensors")
     assert read.facts["command"].startswith("facecli train open heads=7 ")
     assert read.facts["taught"] == "4"
 
@@ -75,23 +78,24 @@ def test_a_training_from_the_command_line_again_and_stopped(cli, with_ict, tmp_p
     assert again.code == 0
     assert (out / "open.safetensors").read_bytes() == whole
 
-    # A training that is stopped after its second epoch goes on and ends the same.
-    save, saved = run._Keeper.save, []
+    # A training that is stopped, in either network's second epoch, goes on and ends the same.
+    save, saved = fit.Keeper.save, []
 
     def stop(keeper, *what):
         save(keeper, *what)
         saved.append(what)
-        if len(saved) == 2:
+        if len(saved) in (2, 9):
             raise KeyboardInterrupt
 
     cut = tmp_path / "cut"
     cut.mkdir()
     (cut / "examples").symlink_to(out / "examples")
     chosen = read_settings(Settings, WORDS)
-    monkeypatch.setattr(run._Keeper, "save", stop)
-    with pytest.raises(KeyboardInterrupt):
-        run.train(chosen, cut, Voice(True), 0)
-    monkeypatch.setattr(run._Keeper, "save", save)
+    monkeypatch.setattr(fit.Keeper, "save", stop)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            run.train(chosen, cut, Voice(True), 0)
+    assert len(saved) == 9
     assert run.train(chosen, cut, Voice(True), 0).read_bytes() == whole
 
 
@@ -99,13 +103,28 @@ def test_damaged_examples_are_made_again(heads, with_ict, tmp_path):
     from facecli.cli.voice import Voice
     from facecli.data.head_set import HeadSet
     from facecli.data.heads import choose_heads
-    from facecli_open.training.examples import make_examples
+    from facecli_open.inputs import INPUTS
+    from facecli_open.training.examples import NAMES, make_examples
+    from facecli_open.training.shards import read_shards
 
     few = HeadSet(choose_heads("ict"), "easy", 5, 160)
-    first = make_examples(few, 0, 3, tmp_path / "examples", Voice(True), 0)
+    first = read_shards(make_examples(few, 3, tmp_path / "examples", Voice(True), 0), NAMES)
     (file,) = tmp_path.glob("examples/*/*.npz")
     file.write_bytes(file.read_bytes()[:1000])
-    second = make_examples(few, 0, 3, tmp_path / "examples", Voice(True), 0)
-    assert np.array_equal(first.inputs, second.inputs)
-    assert np.isfinite(first.inputs).all()
-    assert first.inputs.shape[1:] == (2, len(first.inputs[0, 0]))
+    second = read_shards(make_examples(few, 3, tmp_path / "examples", Voice(True), 0), NAMES)
+    for name in NAMES:
+        assert np.array_equal(first[name], second[name])
+        assert np.isfinite(first[name]).all()
+    assert first["first"].shape == (3, 2, INPUTS)
+
+
+def test_a_set_in_which_nobody_is_found(tmp_path, with_ict, monkeypatch):
+    from facecli.cli.voice import Voice
+    from facecli.errors import InputError
+    from facecli.train.settings import read_settings
+    from facecli_open.training import examples, run
+    from facecli_open.training.settings import Settings
+
+    monkeypatch.setattr(examples, "found", lambda head: None)
+    with pytest.raises(InputError, match="found 0 heads, too few"):
+        run.train(read_settings(Settings, WORDS), tmp_path / "out", Voice(True), 0)

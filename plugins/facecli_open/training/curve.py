@@ -12,6 +12,7 @@ _PANELS = (
     ("sized_mm", "mean_sized_mm", "with its size, mm"),
     ("expression", "mean_expression", "expression weights"),
 )
+_LOOKS = {1: ("tab:blue", "first look"), 2: ("tab:orange", "second look")}
 
 
 def draw_curve(path: Path, rows: Sequence[dict[str, float]]) -> None:
@@ -23,9 +24,11 @@ def draw_curve(path: Path, rows: Sequence[dict[str, float]]) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 2.8), layout="constrained")
-    epochs = [row["epoch"] for row in rows]
     for axes, (name, nothing, title) in zip(figure.subplots(1, len(_PANELS)), _PANELS, strict=True):
-        axes.plot(epochs, [row[name] for row in rows], color="tab:blue", label="network")
+        for look, (color, label) in _LOOKS.items():
+            own = [row for row in rows if row["look"] == look]
+            axes.plot([row["epoch"] for row in own], [row[name] for row in own], color=color, label=label)
+        epochs = [row["epoch"] for row in rows]
         axes.plot(epochs, [row[nothing] for row in rows], color="tab:gray", linestyle="--", label="mean")
         axes.set(title=title, xlabel="epoch", ylim=(0, None))
         axes.grid(alpha=0.3)

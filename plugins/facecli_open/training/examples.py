@@ -1,122 +1,77 @@
-"""Examples: rendered heads as the network sees them, plain and mirrored, beside the codes that made them.
-
-They are made in processes and kept in files of :data:`SHARD` heads, so that a killed run goes on, and another one with
-other settings of the network needs no new heads.
-"""
+"""Examples: rendered heads as MediaPipe and the networks see them, beside the codes that made them."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import zipfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from facecli.benchmark.workers import map_cases
 from facecli.data.head_set import HeadSet, draw
 from facecli.data.render_head import Rendered
 from facecli.detect.face import Face
 from facecli.io.arrays import write_npz
-from facecli.io.atomic import remove_leftovers
 from facecli.listener import Listener
 from facecli_mediapipe.landmarker import MediaPipeLandmarker
-from facecli_open.crop import crop_head
-from facecli_open.inputs import inputs_of, mirrored_inputs_of
+from facecli_open.crop import SIZE, crop_head
+from facecli_open.inputs import INPUTS, first_inputs
+from facecli_open.network import EXPRESSION, IDENTITY
+from facecli_open.seen import Seen
+from facecli_open.training.shards import SHARD, make_shards
 
-SHARD = 250
-VERSION = 1
-"""Goes up whenever the same head gives other inputs."""
+VERSION = 2
+"""Goes up whenever the same head is seen otherwise."""
 NEAR = 0.1
 """Of the picture's side: how far the middle of a face that is found may lie from the head's."""
-_NAMES = ("index", "inputs", "identity", "expression", "distance")
+NAMES = ("index", "points", "grey", "warp", "first", "identity", "expression", "distance")
+"""Arrays of a file of N heads: index [N] in the set; what :class:`Seen` takes; float16 [N, 2, INPUTS] the first look at
+each head and its mirrored twin; codes [N, 100] and [N, 57]; distance [N] mm."""
 
 
 @dataclass(frozen=True)
-class Examples:
-    """N heads that were found.
+class Shard:
+    """Heads `first` to `first` + `count` of a set, and the file of those that MediaPipe finds."""
 
-    Args:
-        index: [N] which heads of the set they are.
-        inputs: float16 [N, 2, INPUTS], of each head and of its mirrored twin.
-        identity: float32 [N, 100]. expression: float32 [N, 57]. distance: float32 [N] mm.
-    """
-
-    index: np.ndarray
-    inputs: np.ndarray
-    identity: np.ndarray
-    expression: np.ndarray
-    distance: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    @staticmethod
-    def concatenate(parts: Sequence[Examples]) -> Examples:
-        """All of them, in order."""
-        return Examples(*(np.concatenate([getattr(part, name) for part in parts]) for name in _NAMES))
-
-
-@dataclass(frozen=True)
-class _Shard:
     heads: HeadSet
     first: int
     count: int
-    folder: Path
-
-    @property
-    def path(self) -> Path:
-        return self.folder / f"{self.first:06}.npz"
+    path: Path
 
 
-def make_examples(
-    heads: HeadSet, first: int, count: int, folder: Path, told: Listener, workers: int | None = None
-) -> Examples:
-    """Heads `first` to `first` + `count` of the set, those that MediaPipe finds. What `folder` has isn't made again.
+def make_examples(heads: HeadSet, count: int, folder: Path, told: Listener, workers: int | None = None) -> list[Shard]:
+    """The first `count` heads of the set, those that MediaPipe finds. What `folder` has isn't made again.
 
     Raises:
         FacecliError: the face model is missing, or the folder can't be written to.
     """
-    home = folder / _fingerprint(heads)
-    remove_leftovers(home)
-    end = first + count
-    shards = [_Shard(heads, start, min(SHARD, end - start), home) for start in range(first, end, SHARD)]
-    kept = {shard.first: found for shard in shards if (found := _read(shard)) is not None}
-    missing = [shard for shard in shards if shard.first not in kept]
-    if missing:
-        with told.progress("heads", sum(shard.count for shard in missing)) as progress:
-            for outcome in map_cases(_make, missing, workers=workers, worth=2):
-                if outcome.error is not None:
-                    raise outcome.error
-                for _ in range(outcome.item.count):
-                    progress.input_done()
-    return Examples.concatenate([kept.get(shard.first) or _read(shard) for shard in shards])
-
-
-def _fingerprint(heads: HeadSet) -> str:
-    """Of all that examples depend on."""
     text = f"examples {VERSION} {heads.fingerprint}"
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+    home = folder / hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+    starts = range(0, count, SHARD)
+    shards = [Shard(heads, start, min(SHARD, count - start), home / f"{start:06}.npz") for start in starts]
+    make_shards(shards, _make, NAMES, told, "heads", workers)
+    return shards
 
 
-def _make(shard: _Shard) -> None:
+def _make(shard: Shard) -> None:
     """Draw the shard's heads, find them, and keep what was found. Runs in worker processes."""
     rows = []
     for index in range(shard.first, shard.first + shard.count):
         head = draw(shard.heads, index)
-        face = _found(head)
+        face = found(head)
         if face is None:
             continue
-        crop = crop_head(head.image, face)
-        inputs = np.stack([inputs_of(crop), mirrored_inputs_of(crop)]).astype(np.float16)
-        rows.append((index, inputs, head.identity, head.expression, np.float32(head.view.distance)))
+        seen = Seen.of(crop_head(head.image, face))
+        first = np.stack([first_inputs(seen), first_inputs(seen.mirrored())]).astype(np.float16)
+        points = seen.points.astype(np.float32)
+        codes = head.identity, head.expression, np.float32(head.view.distance)
+        rows.append((np.int64(index), points, seen.grey, seen.warp, first, *codes))
     columns = [np.stack(column) for column in zip(*rows, strict=True)] if rows else _nothing()
-    write_npz(shard.path, dict(zip(_NAMES, columns, strict=True)), compressed=False)
+    write_npz(shard.path, dict(zip(NAMES, columns, strict=True)), compressed=False)
 
 
-def _found(head: Rendered) -> Face | None:
+def found(head: Rendered) -> Face | None:
     """The face that is the head's, as MediaPipe finds it."""
     middle = head.landmarks[17:].mean(0)
     faces = _landmarker().detect([head.image])[0]
@@ -132,19 +87,6 @@ def _landmarker() -> MediaPipeLandmarker:
 
 
 def _nothing() -> list[np.ndarray]:
-    from facecli_open.inputs import INPUTS
-    from facecli_open.network import EXPRESSION, IDENTITY
-
-    floats = [np.zeros((0, size), np.float32) for size in (IDENTITY, EXPRESSION)]
-    return [np.zeros(0, np.int64), np.zeros((0, 2, INPUTS), np.float16), *floats, np.zeros(0, np.float32)]
-
-
-def _read(shard: _Shard) -> Examples | None:
-    """What is kept of a shard; None if nothing is, or if it is damaged."""
-    try:
-        with np.load(shard.path, allow_pickle=False) as archive:
-            found = Examples(*(archive[name] for name in _NAMES))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None
-    whole = all(len(getattr(found, name)) == len(found) for name in _NAMES) and len(found) <= shard.count
-    return found if whole else None
+    shapes = [(0, 478, 3), (0, SIZE, SIZE), (0, 3, 3), (0, 2, INPUTS), (0, IDENTITY), (0, EXPRESSION), (0,)]
+    kinds = [np.float32, np.uint8, np.float64, np.float16, np.float32, np.float32, np.float32]
+    return [np.zeros(0, np.int64), *(np.zeros(shape, kind) for shape, kind in zip(shapes, kinds, strict=True))]

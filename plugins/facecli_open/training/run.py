@@ -1,13 +1,11 @@
-"""The training from beginning to end: examples, network, curve, weights."""
+"""The training from beginning to end: examples, the first network, the second look, the second network, weights."""
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
+import hashlib
 import json
-import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,36 +16,22 @@ from facecli.data.head_set import HeadSet, renderer
 from facecli.data.heads import choose_heads
 from facecli.errors import InputError
 from facecli.io.atomic import atomic_write
-from facecli.io.safe_pickle import load_checkpoint
 from facecli.listener import Listener
-from facecli_open.inputs import INPUTS, PLACES
-from facecli_open.network import IDENTITY, OUTPUTS, HeadNet
-from facecli_open.regressor import USUAL_DISTANCE, WEIGHTS, write_regressor
+from facecli_open.inputs import INPUTS, PICTURE
+from facecli_open.network import HeadNet
+from facecli_open.second_look import SECOND_INPUTS, SECOND_PICTURE, USUAL_DISTANCE
 from facecli_open.training.curve import draw_curve
-from facecli_open.training.examples import Examples, make_examples
-from facecli_open.training.labels import Loss, Mirror, metrics, mirror, typical
+from facecli_open.training.examples import Shard, make_examples
+from facecli_open.training.fit import Data, Keeper, Plan, Row, answers, fit, write_rows
+from facecli_open.training.labels import Loss, Mirror, metrics, mirror
+from facecli_open.training.second import second_looks
 from facecli_open.training.settings import Settings
+from facecli_open.training.shards import read_shards
+from facecli_open.weights import NAME, Weights, write_weights
 
-WARM_UP = 200
-"""Steps over which the rate of learning rises."""
-AVERAGED = 0.998
-"""Of the weights' running average, what a step keeps; the average is what is tested and written."""
-EXAMPLES, CHECKPOINT, CURVE = "examples", "checkpoint.pt", "curve.csv"
-_SMALLEST = np.repeat([0.3, 0.02, 0.02], [INPUTS - 9 - 17 * PLACES, 9, 17 * PLACES]).astype(np.float32)
-"""What an input's standard deviation is taken for at least: points in mm, turn, picture."""
-
-
-@dataclass
-class _Data:
-    """Inputs [N, 2, INPUTS] and labels [N, 2, OUTPUTS], plain and mirrored; `tested` of them, the first, only test."""
-
-    inputs: torch.Tensor
-    labels: torch.Tensor
-    tested: int
-
-    @property
-    def taught(self) -> int:
-        return len(self.inputs) - self.tested
+EXAMPLES, SECOND, CURVE = "examples", "second", "curve.csv"
+_POINTS, _PICTURE, _OTHER = 0.3, 0.02, 0.05
+"""What an input's standard deviation is taken for at least: points in mm, the picture, the rest."""
 
 
 def train(settings: Settings, out: Path, told: Listener, workers: int | None = None) -> Path:
@@ -60,170 +44,100 @@ def train(settings: Settings, out: Path, told: Listener, workers: int | None = N
     """
     choice = choose_heads("ict", Path(settings.face_model) if settings.face_model else None)
     heads = HeadSet(choice, settings.set, settings.seed, settings.size)
-    head = renderer(heads).model
     told.say(f"{settings.heads} heads, seed {settings.seed}: drawn and looked at by MediaPipe, or taken from {out}")
-    found = make_examples(heads, 0, settings.heads, out / EXAMPLES, told, workers)
-    tested = int(np.searchsorted(found.index, settings.tested))
-    if not 0 < tested < len(found):
-        raise InputError(out / EXAMPLES, f"MediaPipe found {len(found)} heads, too few", "draw more of them")
-    data = _data(found, mirror(head), tested)
-    told.say(f"{data.taught} heads to learn from, {tested} to test on")
-    loss = Loss(metrics(head))
-    network, rows = _fit(settings, data, loss, out, told, heads.fingerprint)
-    error = _guesses(network, data.inputs[:tested, 0]) - data.labels[:tested, 0]
-    facts = _facts(settings, heads, data, rows[-1])
+    shards = make_examples(heads, settings.heads, out / EXAMPLES, told, workers)
+    model = renderer(heads).model
+    pupil = _Pupil(settings, out, Loss(metrics(model)), told)
+    examples = _examples(shards, mirror(model), settings, out)
+    told.say(f"{len(examples.taught)} heads to learn from, {len(examples.tested)} to test on")
+    first, first_rows, said = pupil.first(examples)
+    glances = second_looks(shards, said.numpy(), out / SECOND, told, workers)
+    inputs = torch.from_numpy(read_shards(glances, ("second",))["second"])
+    second_data = dataclasses.replace(examples, inputs=inputs, told=said)
+    second, second_rows = pupil.second(second_data)
+    rows = [{"look": look, **row} for look, some in ((1, first_rows), (2, second_rows)) for row in some]
+    write_rows(out / CURVE, rows)
     draw_curve(out / "curve.png", rows)
-    write_regressor(out / WEIGHTS, network, error.square().mean(0).sqrt().numpy(), facts)
+    tested = torch.from_numpy(examples.tested)
+    error = said[tested, 0] + answers(second, inputs[tested, 0]) - examples.labels[tested, 0]
+    facts = _facts(settings, heads, examples, first_rows[-1], second_rows[-1])
+    write_weights(out / NAME, Weights(first, second, error.square().mean(0).sqrt().numpy(), facts))
     with atomic_write(out / "settings.json") as temporary:
         temporary.write_text(json.dumps(dataclasses.asdict(settings), indent=1) + "\n", "utf-8")
-    return out / WEIGHTS
+    return out / NAME
 
 
-def _data(found: Examples, mirrored: Mirror, tested: int) -> _Data:
-    distance = np.log(found.distance / USUAL_DISTANCE)[:, None]
-    plain = np.concatenate([found.identity, found.expression, distance], 1)
-    twin = np.concatenate([found.identity @ mirrored.identity, found.expression[:, mirrored.expression], distance], 1)
-    labels = np.stack([plain, twin], 1).astype(np.float32)
-    return _Data(torch.from_numpy(found.inputs), torch.from_numpy(labels), tested)
+def _examples(shards: Sequence[Shard], mirrored: Mirror, settings: Settings, out: Path) -> Data:
+    """What the first network learns from."""
+    found = read_shards(shards, ("index", "first", "identity", "expression", "distance"))
+    numbers = np.arange(len(found["index"]))
+    tested = found["index"] < settings.tested
+    if not tested.any() or (~tested).sum() < 2:
+        raise InputError(out / EXAMPLES, f"MediaPipe found {len(numbers)} heads, too few", "draw more of them")
+    distance = np.log(found["distance"] / USUAL_DISTANCE)[:, None]
+    identity, expression = found["identity"], found["expression"]
+    plain = np.concatenate([identity, expression, distance], 1)
+    twin = np.concatenate([identity @ mirrored.identity, expression[:, mirrored.expression], distance], 1)
+    labels = torch.from_numpy(np.stack([plain, twin], 1).astype(np.float32))
+    return Data(torch.from_numpy(found["first"]), labels, torch.zeros_like(labels), numbers[~tested], numbers[tested])
 
 
-# --- learning --------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class _Pupil:
+    """Both networks' lessons."""
+
+    settings: Settings
+    out: Path
+    loss: Loss
+    listener: Listener
+
+    def first(self, data: Data) -> tuple[HeadNet, list[Row], torch.Tensor]:
+        """The first network, its curve, and what is said of all heads [N, 2, OUTPUTS] as if each were new.
+
+        A network knows the heads that it was taught too well for the second one to learn from. So two more are taught
+        half of the heads each, and say what they think of the other half.
+        """
+        smallest = np.full(INPUTS, _OTHER)
+        smallest[: -PICTURE - 9], smallest[-PICTURE:] = _POINTS, self._picture
+        plan = Plan("first", "epochs, first look", self.settings.hidden, self.settings.epochs, smallest)
+        network, rows = self._fit(plan, data)
+        said = torch.zeros_like(data.labels)
+        for part, name in enumerate(("first_even", "first_odd")):
+            half = dataclasses.replace(plan, name=name, title=f"epochs, half {part + 1} of 2")
+            halved, _ = self._fit(half, dataclasses.replace(data, taught=data.taught[part::2]))
+            _say(said, halved, data, data.taught[1 - part :: 2])
+        _say(said, network, data, data.tested)
+        return network, rows, said
+
+    def second(self, data: Data) -> tuple[HeadNet, list[Row]]:
+        """The second network and its curve."""
+        smallest = np.full(SECOND_INPUTS, _OTHER)
+        smallest[:SECOND_PICTURE] = self._picture
+        hidden, epochs = self.settings.second_hidden, self.settings.second_epochs
+        return self._fit(Plan("second", "epochs, second look", hidden, epochs, smallest, boldness=0.3), data)
+
+    @property
+    def _picture(self) -> float:
+        return _PICTURE if self.settings.picture else np.inf
+
+    def _fit(self, plan: Plan, data: Data) -> tuple[HeadNet, list[Row]]:
+        chosen = dataclasses.asdict(self.settings) | {"face_model": "", "second_epochs": 0, "second_hidden": 0}
+        if plan.name == "second":
+            chosen |= {"second_epochs": plan.epochs, "second_hidden": plan.hidden}
+        digest = hashlib.blake2b(data.labels.numpy().tobytes(), digest_size=8)
+        digest.update(data.told.numpy().tobytes())
+        keeper = Keeper(self.out / "networks" / f"{plan.name}.pt", [plan.name, chosen, digest.hexdigest()])
+        return fit(plan, self.settings, data, self.loss, keeper, self.listener)
 
 
-def _fit(
-    settings: Settings, data: _Data, loss: Loss, out: Path, told: Listener, fingerprint: str
-) -> tuple[HeadNet, list[dict[str, float]]]:
-    """The average of the network's weights, and the curve's rows."""
-    torch.manual_seed(settings.seed)
-    network = _begin(settings, data)
-    average = _begin(settings, data)
-    average.load_state_dict(network.state_dict())
-    optimizer = torch.optim.AdamW(network.parameters(), settings.rate, weight_decay=settings.decay)
-    steps = settings.epochs * max(2 * data.taught // settings.batch, 1)
-    keeper = _Keeper(out, settings, fingerprint)
-    done, step, rows = keeper.load(network, average, optimizer)
-    with told.progress("epochs", settings.epochs - done) as progress:
-        for epoch in range(done, settings.epochs):
-            total = []
-            for inputs, labels in _batches(settings, data, epoch):
-                for group in optimizer.param_groups:
-                    group["lr"] = settings.rate * _schedule(step, steps)
-                found = loss(network(inputs), labels)
-                optimizer.zero_grad()
-                found.backward()
-                optimizer.step()
-                step += 1
-                _blend(average, network, min(AVERAGED, (1 + step) / (10 + step)))
-                total.append(found.detach())
-            rows.append({"epoch": epoch + 1, "loss": float(torch.stack(total).mean()), **_tested(average, data, loss)})
-            keeper.save(network, average, optimizer, epoch + 1, step, rows)
-            progress.input_done()
-    return average.eval(), rows
+def _say(said: torch.Tensor, network: HeadNet, data: Data, heads: np.ndarray) -> None:
+    """Put the network's answers to `heads` and their twins in their places."""
+    some = torch.from_numpy(heads)
+    for view in range(2):
+        said[some, view] = answers(network, data.inputs[some, view])
 
 
-def _begin(settings: Settings, data: _Data) -> HeadNet:
-    """A network that knows nothing but how large its inputs are."""
-    network = HeadNet(settings.hidden, settings.dropped, settings.hidden_dropped)
-    some = data.inputs[data.tested :][:20_000].float().flatten(0, 1)
-    network.mean.copy_(some.mean(0).half())  # as they are kept in the file
-    scale = 1 / np.maximum(some.std(0).numpy(), _SMALLEST)
-    network.scale.copy_(torch.from_numpy(scale).half())
-    if not settings.picture:
-        network.scale[-17 * PLACES :] = 0
-    with torch.no_grad():
-        network.measure.weight.mul_(0.3)  # thousands of inputs that go together
-    return network
-
-
-def _batches(settings: Settings, data: _Data, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """All heads and their twins in an order by chance, as (inputs, labels)."""
-    order = np.random.default_rng([settings.seed, epoch]).permutation(2 * data.taught)
-    inputs, labels = (part[data.tested :].flatten(0, 1) for part in (data.inputs, data.labels))
-    for start in range(0, max(len(order) - settings.batch + 1, 1), settings.batch):
-        rows = torch.from_numpy(order[start : start + settings.batch])
-        yield inputs[rows].float(), labels[rows]
-
-
-def _schedule(step: int, steps: int) -> float:
-    """Up in a line, down in half a cosine."""
-    return min((step + 1) / WARM_UP, 1) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
-
-
-def _blend(average: HeadNet, network: HeadNet, kept: float) -> None:
-    with torch.no_grad():
-        for old, new in zip(average.parameters(), network.parameters(), strict=True):
-            old.lerp_(new, 1 - kept)
-
-
-def _guesses(network: HeadNet, inputs: torch.Tensor) -> torch.Tensor:
-    network.eval()
-    with torch.inference_mode():
-        return torch.cat([network(part.float()) for part in inputs.split(500)])
-
-
-def _tested(network: HeadNet, data: _Data, loss: Loss) -> dict[str, float]:
-    """How wrong the network is on heads that it wasn't taught, and what knowing nothing gives."""
-    truth = data.labels[: data.tested, 0]
-    error = _guesses(network, data.inputs[: data.tested, 0]) - truth
-    return {
-        "face_mm": typical(error[:, :IDENTITY], loss.face),
-        "mean_face_mm": typical(truth[:, :IDENTITY], loss.face),
-        "sized_mm": typical(error[:, :IDENTITY], loss.sized),
-        "mean_sized_mm": typical(truth[:, :IDENTITY], loss.sized),
-        "expression": float(error[:, IDENTITY:-1].abs().mean()),
-        "mean_expression": float((truth - truth.mean(0))[:, IDENTITY:-1].abs().mean()),
-        "log_distance": float(error[:, -1].abs().mean()),
-    }
-
-
-class _Keeper:
-    """Where a training stands, on disk."""
-
-    def __init__(self, out: Path, settings: Settings, fingerprint: str):
-        self._out = out
-        chosen = dataclasses.asdict(settings) | {"face_model": ""}
-        self._what = json.dumps([chosen, fingerprint, INPUTS, OUTPUTS])
-
-    def load(self, network: HeadNet, average: HeadNet, optimizer: torch.optim.Optimizer) -> tuple[int, int, list]:
-        """Epochs and steps done, and the curve; all zero where there is nothing of these settings."""
-        path = self._out / CHECKPOINT
-        if not path.is_file():
-            return 0, 0, []
-        try:
-            kept = load_checkpoint(path)
-            if kept["what"] != self._what:
-                return 0, 0, []
-            network.load_state_dict(kept["network"])
-            average.load_state_dict(kept["average"])
-            optimizer.load_state_dict(kept["optimizer"])
-        except (InputError, KeyError, TypeError, RuntimeError, ValueError):
-            return 0, 0, []
-        torch.set_rng_state(kept["chance"])
-        return kept["epoch"], kept["step"], kept["rows"]
-
-    def save(self, network, average, optimizer, epoch: int, step: int, rows: list[dict[str, float]]) -> None:
-        """Keep it, the curve first."""
-        text = io.StringIO()
-        table = csv.DictWriter(text, list(rows[0]))
-        table.writeheader()
-        table.writerows({name: round(value, 5) for name, value in row.items()} for row in rows)
-        with atomic_write(self._out / CURVE) as temporary:
-            temporary.write_text(text.getvalue(), "utf-8")
-        state = {
-            "what": self._what,
-            "network": network.state_dict(),
-            "average": average.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "chance": torch.get_rng_state(),
-            "epoch": epoch,
-            "step": step,
-            "rows": rows,
-        }
-        with atomic_write(self._out / CHECKPOINT) as temporary:
-            torch.save(state, temporary)
-
-
-def _facts(settings: Settings, heads: HeadSet, data: _Data, row: dict[str, float]) -> dict[str, str]:
+def _facts(settings: Settings, heads: HeadSet, data: Data, first: Row, second: Row) -> dict[str, str]:
     """The weights' header."""
     defaults = Settings()
     words = [
@@ -235,8 +149,9 @@ def _facts(settings: Settings, heads: HeadSet, data: _Data, row: dict[str, float
         "command": " ".join(["facecli train open", *words]),
         "set": heads.fingerprint,
         "seed": str(settings.seed),
-        "taught": str(data.taught),
-        "tested": str(data.tested),
+        "taught": str(len(data.taught)),
+        "tested": str(len(data.tested)),
         "license": "MIT",
-        **{name: f"{value:.4g}" for name, value in row.items()},
+        **{name: f"{value:.4g}" for name, value in second.items()},
+        "first_look_face_mm": f"{first['face_mm']:.4g}",
     }

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from facecli.data.scene import SETS
 from facecli.errors import UsageError
 
+_LEAST = dict.fromkeys(("tested", "epochs", "second_epochs", "batch", "hidden", "second_hidden"), 1)
+_LEAST |= {"heads": 3, "size": 64}
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -15,25 +18,28 @@ class Settings:
         heads: how many are drawn; MediaPipe finds nearly all of them.
         tested: of these, the first so many are not trained on.
         seed: of the heads; the set must not be one that models are benchmarked on.
-        set: easy or full, as of facecli benchmark synthetic. size: side of the pictures, pixels.
-        epochs: times that each head and its mirrored twin are seen.
+        set: easy, full or wild, as of facecli benchmark synthetic. size: side of the pictures, pixels.
+        epochs: times that the first network is shown each head and its mirrored twin.
+        second_epochs: the same of the second network.
         batch: heads at once. rate: of learning, at its highest. decay: of the weights.
-        hidden: width of the network.
+        hidden: width of the first network. second_hidden: of the second one.
         dropped: share of the inputs that a step leaves out. hidden_dropped: of the network's own numbers.
         face_model: ICT-FaceKit's file or folder; empty: where facecli finds it.
-        picture: whether the network is told of the picture; no: of the points alone.
+        picture: whether the networks are told of the picture; no: of the points alone.
     """
 
     heads: int = 40_000
     tested: int = 1_000
     seed: int = 1000
-    set: str = "full"
+    set: str = "wild"
     size: int = 320
     epochs: int = 40
+    second_epochs: int = 25
     batch: int = 128
     rate: float = 1e-3
     decay: float = 0.1
-    hidden: int = 128
+    hidden: int = 64
+    second_hidden: int = 80
     dropped: float = 0.05
     hidden_dropped: float = 0.3
     picture: bool = True
@@ -42,11 +48,11 @@ class Settings:
     def __post_init__(self):
         if self.set not in SETS:
             raise UsageError(f"set is one of {', '.join(SETS)}, not {self.set!r}")
-        for name, least in (("heads", 2), ("tested", 1), ("epochs", 1), ("batch", 1), ("hidden", 1), ("size", 64)):
+        for name, least in _LEAST.items():
             if getattr(self, name) < least:
                 raise UsageError(f"{name} is at least {least}, not {getattr(self, name)}")
-        if self.tested >= self.heads:
-            raise UsageError(f"{self.tested} of {self.heads} heads are kept for testing: none would be left to learn")
+        if self.tested > self.heads - 2:
+            raise UsageError(f"{self.tested} of {self.heads} heads are kept for testing: too few are left to learn")
         for name in ("dropped", "hidden_dropped"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"{name} is a share from 0 to below 1, not {getattr(self, name)}")

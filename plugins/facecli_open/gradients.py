@@ -1,0 +1,85 @@
+"""What a picture is like around a place, whatever its light and contrast: histograms of oriented gradients (Dalal and
+Triggs 2005), sampled at landmarks as Xiong and De la Torre's supervised descent method does (2013).
+
+The gradients of a whole crop are sorted once; any place of it is then told by looking it up.
+"""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+
+from facecli_open.crop import SIZE
+
+SIDE = 128
+"""The crop is shrunk to this side before gradients are taken: 2.3 mm a pixel."""
+ORIENTATIONS = 8
+LEVELS = ((1, (3, 3)), (2, (3, 5)))
+"""Histograms about the place itself and around it: how many times smaller than the shrunk crop the map of gradients is,
+and sides of the squares, in pixels of that map, over which it is averaged one after the other."""
+NUMBERS = len(LEVELS) * ORIENTATIONS + 1
+"""Of one place."""
+_BRIGHTNESS_SPREAD = 1.3
+_FAINT = 0.05
+"""Added to a histogram's length before it is made 1: what is as weak as noise stays weak."""
+
+
+class GradientMaps:
+    """
+    Args:
+        grey: uint8 [192, 192], a crop.
+    """
+
+    def __init__(self, grey: np.ndarray):
+        shrunk = cv2.resize(grey.astype(np.float32), (SIDE, SIDE), interpolation=cv2.INTER_AREA) * np.float32(1 / 255)
+        mean, spread = cv2.meanStdDev(shrunk)
+        shrunk = (shrunk - np.float32(mean.item())) * np.float32(1 / (spread.item() + 0.02))
+        oriented = _oriented(shrunk)
+        self._maps = [[_averaged(part, *level) for part in oriented] for level in LEVELS]
+        self._smooth = cv2.GaussianBlur(shrunk, (0, 0), _BRIGHTNESS_SPREAD)
+
+    def at(self, places: np.ndarray) -> np.ndarray:
+        """[N, 17] float32 at `places` [N, 2] in pixels of the crop: two histograms of about unit length, narrow and
+        wide, and the brightness."""
+        found = np.empty((len(places), NUMBERS), np.float32)
+        for number, parts in enumerate(self._maps):
+            histograms = np.concatenate([_sampled(part, places) for part in parts], 1)
+            length = np.sqrt((histograms * histograms).sum(1, keepdims=True)) + np.float32(_FAINT)
+            found[:, number * ORIENTATIONS : (number + 1) * ORIENTATIONS] = histograms / length
+        found[:, -1] = 0.5 * _sampled(self._smooth, places)
+        return found
+
+
+def _oriented(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Strength of the gradients along each of four orientations, and against it: two times [H, W, 4].
+
+    A gradient's share of an orientation is the fourth power of the cosine between them; strength counts by its root.
+    """
+    across, down = (cv2.Sobel(grey, cv2.CV_32F, *order, ksize=3, scale=0.11) for order in ((1, 0), (0, 1)))
+    length = cv2.magnitude(across, down) + np.float32(1e-6)
+    across, down, root = across / length, down / length, cv2.sqrt(length)
+    forward, backward = [], []
+    for number in range(ORIENTATIONS // 2):
+        angle = 2 * math.pi * number / ORIENTATIONS
+        cosine = cv2.addWeighted(across, math.cos(angle), down, math.sin(angle), 0)
+        for part, parts in ((cv2.max(cosine, 0.0), forward), (cv2.max(-cosine, 0.0), backward)):
+            square = part * part
+            parts.append(square * square * root)
+    return cv2.merge(forward), cv2.merge(backward)
+
+
+def _averaged(values: np.ndarray, smaller: int, squares: tuple[int, ...]) -> np.ndarray:
+    """[H, W, 4] one level of `values`."""
+    if smaller > 1:
+        values = cv2.resize(values, None, fx=1 / smaller, fy=1 / smaller, interpolation=cv2.INTER_AREA)
+    for side in squares:
+        values = cv2.blur(values, (side, side))
+    return values
+
+
+def _sampled(values: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """`values` [H, W] or [H, W, 4], a map of the crop, at `places` [N, 2] of the crop: [N] or [N, 4]."""
+    where = ((places + 0.5) * (len(values) / SIZE) - 0.5).astype(np.float32)[None]
+    return cv2.remap(values, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
