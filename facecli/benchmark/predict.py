@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any, Literal
@@ -20,6 +20,7 @@ from facecli.errors import FacecliError, InputError, UsageError
 from facecli.io.images import read_image
 from facecli.plugin import Plugin, Reconstruction
 from facecli.reconstruction.api import as_rgb
+from facecli.reconstruction.arkit import NoWeights, Weights
 from facecli.reconstruction.settings import Settings, parse_options
 from facecli.reconstruction.stream import FaceStream, Frame, unmixed
 
@@ -50,6 +51,7 @@ class Predicted:
         face: [1, …] as the picture shows it.
         neutral: [1, …] the same person at rest, if that was asked for.
         codes: [1, …] of `face`.
+        weights: ARKit's, if they were asked for and the model can give them.
     """
 
     portrait: Portrait
@@ -57,6 +59,7 @@ class Predicted:
     face: Reconstruction | None = None
     neutral: Reconstruction | None = None
     codes: Codes | None = None
+    weights: Weights | None = None
 
 
 class Predictor:
@@ -138,18 +141,21 @@ class Predictor:
         neutral faces were predicted."""
         return list(self._stream.notes)
 
-    def predict(self, portraits: Iterable[Portrait], *, neutral: bool = False) -> Iterator[Predicted]:
+    def predict(
+        self, portraits: Iterable[Portrait], *, neutral: bool = False, arkit: bool = False
+    ) -> Iterator[Predicted]:
         """One answer a portrait, in order, as they come; few portraits are in memory at a time.
 
         Args:
             neutral: predict people at rest, too.
+            arkit: tell expressions in ARKit's weights, too.
 
         Raises:
             UsageError, PluginError, MissingAssetError: what every portrait would meet. All else is the portrait's own
                 `error`.
         """
-        frames = (Frame(portrait.name, _Task(portrait, neutral)) for portrait in portraits)
-        with closing(self._stream.frames(frames, unmixed)) as done:
+        frames = (Frame(portrait.name, _Task(portrait, neutral, arkit)) for portrait in portraits)
+        with contextlib.closing(self._stream.frames(frames, unmixed)) as done:
             for frame in done:
                 yield _predicted(frame)
 
@@ -160,6 +166,8 @@ class _Task:
 
     portrait: Portrait
     neutral: bool
+    arkit: bool
+    weights: Weights | None = None
 
 
 class _PortraitStream(FaceStream):
@@ -201,6 +209,9 @@ class _PortraitStream(FaceStream):
     def _decode(self, frames: list[Frame]) -> None:
         super()._decode(frames)
         for frame in frames:
+            if frame.origin.arkit:
+                with contextlib.suppress(NoWeights):
+                    (frame.origin.weights,) = self.arkit(frame.codes, frame.reconstruction, frame.faces)
             frame.reconstruction = self._checked(frame, frame.reconstruction)
         resting = [frame for frame in frames if frame.origin.neutral]
         if not resting:
@@ -222,7 +233,7 @@ def _predicted(frame: Frame) -> Predicted:
     portrait = frame.origin.portrait
     if frame.error:
         return Predicted(portrait, frame.error)
-    return Predicted(portrait, None, frame.reconstruction, frame.beside, frame.codes)
+    return Predicted(portrait, None, frame.reconstruction, frame.beside, frame.codes, frame.origin.weights)
 
 
 def _picture(portrait: Portrait) -> np.ndarray:

@@ -11,7 +11,7 @@ import pytest
 
 from facecli.benchmark.synthetic import run as running
 from facecli.benchmark.synthetic import summary
-from facecli.benchmark.synthetic.heads import mean_head, now7, truth
+from facecli.benchmark.synthetic.heads import Expression, mean_head, now7, truth
 from facecli.benchmark.synthetic.score import (
     EVALUATED,
     FAILED,
@@ -19,6 +19,7 @@ from facecli.benchmark.synthetic.score import (
     HeadScore,
     Mesh,
     ScoreTask,
+    expression_errors,
     landmark_errors,
     load,
     save,
@@ -27,6 +28,7 @@ from facecli.benchmark.synthetic.score import (
 from facecli.data.head_set import HeadSet, renderer
 from facecli.data.heads import HeadChoice
 from facecli.data.scene import rotation
+from facecli.export.arkit import NAMES
 
 HEADS = HeadSet(HeadChoice("formula"), "easy", seed=5, size=256)
 """The same as `ARGUMENTS` make, so that the renderer is made once."""
@@ -53,6 +55,7 @@ def test_the_truth_itself_has_no_error(tmp_path):
         assert result.distances[protocol].max() < 0.01 and not result.warnings[protocol]
     assert len(result.distances["nonmetrical"]) == len(result.crop_index) > 2000
     assert result.facts["turn"] < 0.05 and result.facts["nme68"] == 0
+    assert "expression" not in result.facts  # it wasn't told
     assert result.facts["yaw"] == pytest.approx(renderer(HEADS).render(5, 1).view.angles[0])
 
 
@@ -120,6 +123,20 @@ def test_what_is_kept_counts_only_with_its_fingerprint_and_whole(tmp_path):
     assert load(path, "a") is None
 
 
+def test_expressions_are_scored_by_weights_and_gaze(tmp_path):
+    known = truth(HEADS, 1)
+    assert known.expression.weights.shape == (52,) and known.expression.weights.any()
+    assert score(replace(task(tmp_path, neutral(1)), expression=known.expression)).facts["expression"] == 0
+    eyes = np.array([[0.2, 0.3], [0.1, -0.2]])
+    wrong = known.expression.weights.copy()
+    wrong[NAMES.index("jawOpen")] += 0.43
+    wrong[NAMES.index("eyeLookUpLeft")] += 1  # a look is the gaze's business
+    aside = np.array([[0.2 + np.radians(10), 0.3], [0.1, -0.2]])
+    facts = expression_errors(Expression(wrong, aside), replace(known.expression, eyes=eyes))
+    assert facts["expression"] == pytest.approx(0.01)
+    assert facts["gaze"] == pytest.approx(5 * np.cos(0.3), rel=0.01)  # one eye of two
+
+
 def made(status: str, yaw: float, distances=(), **facts) -> HeadScore:
     values = {protocol: np.array(distances, np.float32) for protocol in ("nonmetrical", "metrical")}
     return HeadScore(status, values if distances else {}, facts={"yaw": yaw, "distance": 700.0, **facts})
@@ -160,7 +177,11 @@ def test_the_command_scores_mediapipe_beside_the_average_head(cli, folder):
     assert (mediapipe["method"], mean["method"]) == ("mediapipe", "mean head")
     assert mediapipe["images"] == mean["images"] == 2 and mediapipe["missing"] == 0
     assert 0.5 < mediapipe["median"] < 6 and mediapipe["nme51"] < 8 and mediapipe["turn_median"] < 20
-    assert mean["nme68"] is None and mean["set"]["seed"] == 5
+    assert mean["turn"] is None and mean["set"]["seed"] == 5
+    # The average head is held as the true ones are; it has no expression and looks straight ahead.
+    assert 1 < mean["nme68"] < 15 and 0 < mean["expression"] < 0.3
+    assert mean["gaze"] is None  # the formula's eyes don't turn
+    assert mediapipe["expression"] is None  # its surface doesn't tell a face from its expression
     # The row's number is the pooled median of the kept heads' distances.
     report = json.loads((folder / "nonmetrical/results.json").read_text())
     assert report["methods"][0]["median"] == pytest.approx(mediapipe["median"])

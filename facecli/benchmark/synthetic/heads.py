@@ -7,9 +7,29 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from facecli.data.head_model import HeadModel
 from facecli.data.head_set import HeadSet, renderer
 from facecli.data.scan_points import ScanPoints
 from facecli.detect.landmarks import convert
+from facecli.export.arkit import NAMES, eyes_of_weights, from_ict
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A face's expression.
+
+    Args:
+        weights: [52] ARKit's, 0..1.
+        eyes: [2, 2] yaw and pitch of the left and the right eye in the head frame, radians; None: eyes don't turn.
+    """
+
+    weights: np.ndarray
+    eyes: np.ndarray | None
+
+    @classmethod
+    def rest(cls) -> Expression:
+        """None at all: what knowing nothing gives."""
+        return cls(np.zeros(len(NAMES)), np.zeros((2, 2)))
 
 
 @dataclass(frozen=True)
@@ -19,6 +39,8 @@ class Truth:
     Args:
         points: [S, 3] float64 of the neutral skin. points7: [7, 3] NoW's landmarks of the neutral head.
         landmarks: [68, 2] pixels of the picture. rotation: [3, 3] head -> camera.
+        mean_landmarks: [68, 2] likewise of the average head at rest, held like this one.
+        expression: what is known of it in ARKit's words; None where the face model doesn't have these.
         facts: yaw, pitch, roll (degrees) and distance (mm).
     """
 
@@ -26,6 +48,8 @@ class Truth:
     points7: np.ndarray
     landmarks: np.ndarray
     rotation: np.ndarray
+    mean_landmarks: np.ndarray
+    expression: Expression | None
     facts: dict[str, float] = field(default_factory=dict)
 
 
@@ -58,5 +82,22 @@ def truth(heads: HeadSet, index: int) -> Truth:
         points7=now7(model.landmarks(known.neutral[None])[0]),
         landmarks=known.view.project(model.landmarks(known.vertices[None])[0])[:, :2],
         rotation=known.view.rotation,
+        mean_landmarks=known.view.project(_mean_landmarks(heads))[:, :2],
+        expression=_expression(model, known.expression),
         facts={"yaw": yaw, "pitch": pitch, "roll": roll, "distance": known.view.distance},
     )
+
+
+@functools.lru_cache(maxsize=2)
+def _mean_landmarks(heads: HeadSet) -> np.ndarray:
+    """[68, 3] of the average head."""
+    return renderer(heads).model.landmarks(mean_head(heads)[0][None])[0]
+
+
+def _expression(model: HeadModel, codes: np.ndarray) -> Expression | None:
+    """The expression `codes` [E] of a model whose names are ARKit's."""
+    if "jawOpen" not in model.expression_names:
+        return None
+    weights = from_ict(codes[None], model.expression_names)
+    turning = any(name.startswith("eyeLook") for name in model.expression_names)
+    return Expression(weights[0], eyes_of_weights(weights)[0] if turning else None)

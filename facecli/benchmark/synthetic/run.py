@@ -17,7 +17,7 @@ from facecli.benchmark.points import head_rotation, ibug68_pixels, now_landmarks
 from facecli.benchmark.predict import Portrait, Predicted, Predictor
 from facecli.benchmark.scores import SurfaceErrors
 from facecli.benchmark.synthetic import summary
-from facecli.benchmark.synthetic.heads import truth
+from facecli.benchmark.synthetic.heads import Expression, truth
 from facecli.benchmark.synthetic.score import (
     EVALUATION,
     FAILED,
@@ -164,7 +164,7 @@ def _predicted(
             yield Portrait(outcome.item.name, outcome.value)
 
     with contextlib.closing(pictures):
-        for index, predicted in zip(pending, predictor.predict(portraits(), neutral=True), strict=True):
+        for index, predicted in zip(pending, predictor.predict(portraits(), neutral=True, arkit=True), strict=True):
             task = _task(request, kept, index, predicted)
             if isinstance(task, HeadScore):
                 save(kept.path(index), kept.fingerprint, task)
@@ -183,9 +183,16 @@ def _task(request: Request, kept: _Kept, index: int, predicted: Predicted) -> Sc
             mesh = Mesh(
                 at_rest.vertices[0].numpy(force=True), at_rest.triangles.numpy(force=True), now_landmarks(at_rest)
             )
-            pixels = _pixels(face)
+            weights = predicted.weights
             return ScoreTask(
-                request.heads, index, mesh, pixels, head_rotation(face), kept.path(index), kept.fingerprint
+                request.heads,
+                index,
+                mesh,
+                _pixels(face),
+                head_rotation(face),
+                kept.path(index),
+                kept.fingerprint,
+                None if weights is None else Expression(weights.weights[0], weights.eyes[0]),
             )
         except InputError as error:
             return HeadScore(FAILED, facts=truth(request.heads, index).facts, reason=error.problem)

@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from facecli.benchmark.scan_to_mesh import ScanToMesh, scan_to_mesh_error, unpack
-from facecli.benchmark.synthetic.heads import mean_head, truth
+from facecli.benchmark.synthetic.heads import Expression, mean_head, truth
 from facecli.data.head_set import HeadSet
+from facecli.export.arkit import NAMES
 from facecli.io.arrays import write_npz
 
 PROTOCOLS = ("nonmetrical", "metrical")
-EVALUATION = 1
+EVALUATION = 2
 """To be raised when the evaluation gives other numbers than before."""
 EVALUATED, MISSING, FAILED = "evaluated", "missing", "failed"
 
@@ -36,7 +37,7 @@ class ScoreTask:
     """One model's prediction of one head.
 
     Args:
-        mesh: None stands for the average head.
+        mesh: None stands for the average head, which is held as the true one is, and has no expression.
         pixels: [68, 2] iBUG's points in the picture. rotation: [3, 3] head -> camera. None where the model has none.
         path, fingerprint: where the score is kept, and what it depends on.
     """
@@ -48,6 +49,7 @@ class ScoreTask:
     rotation: np.ndarray | None
     path: Path
     fingerprint: str
+    expression: Expression | None = None
 
     @property
     def name(self) -> str:
@@ -64,7 +66,9 @@ class HeadScore:
         crop_index: [k] which of the scan's points these are.
         warnings: protocol -> what is odd.
         facts: numbers: the truth's yaw, pitch, roll, distance; pixels68, nme68, nme51 (percent of the face's box),
-            turn (degrees between the head's true and predicted rotation). What is not known is not there.
+            turn (degrees between the head's true and predicted rotation), expression (mean absolute error of ARKit's
+            weights but the looks'), gaze (degrees between the eyes' true and predicted directions in the head). What is
+            not known is not there.
         reason: why it is missing or failed.
     """
 
@@ -79,7 +83,9 @@ class HeadScore:
 def score(task: ScoreTask) -> HeadScore:
     """Evaluate one prediction and keep the result. Runs in worker processes."""
     known = truth(task.heads, task.index)
-    mesh = Mesh(*mean_head(task.heads)) if task.mesh is None else task.mesh
+    mesh, pixels, expression = task.mesh, task.pixels, task.expression
+    if mesh is None:
+        mesh, pixels, expression = Mesh(*mean_head(task.heads)), known.mean_landmarks, Expression.rest()
     facts = dict(known.facts)
     distances, warnings, index = {}, {}, np.empty(0, np.int64)
     try:
@@ -94,8 +100,10 @@ def score(task: ScoreTask) -> HeadScore:
     except ValueError as error:  # the prediction allows no evaluation
         result = HeadScore(FAILED, facts=facts, reason=f"its mesh can't be evaluated: {error}")
     else:
-        if task.pixels is not None:
-            facts |= landmark_errors(task.pixels, known.landmarks)
+        if pixels is not None:
+            facts |= landmark_errors(pixels, known.landmarks)
+        if expression is not None and known.expression is not None:
+            facts |= expression_errors(expression, known.expression)
         result = HeadScore(EVALUATED, distances, index, warnings, facts)
     save(task.path, task.fingerprint, result)
     return result
@@ -124,6 +132,24 @@ def turn_error(found: np.ndarray, known: np.ndarray, aligned: ScanToMesh) -> flo
     frame = refined @ aligned.alignment.rotation
     left = found.T @ known @ frame
     return math.degrees(math.acos(min(max((float(np.trace(left)) - 1) / 2, -1.0), 1.0)))
+
+
+def expression_errors(found: Expression, known: Expression) -> dict[str, float]:
+    """Of the 43 weights that ICT-FaceKit's shapes can show beside the looks, and of both eyes' directions."""
+    errors = {"expression": float(np.abs(found.weights - known.weights)[_SHOWN].mean())}
+    if found.eyes is not None and known.eyes is not None:
+        cosine = (directions(found.eyes) * directions(known.eyes)).sum(1).clip(-1, 1)
+        errors["gaze"] = float(np.degrees(np.arccos(cosine)).mean())
+    return errors
+
+
+def directions(eyes: np.ndarray) -> np.ndarray:
+    """[2, 3] unit vectors of yaw and pitch [2, 2], radians: x to the subject's left, y up, z ahead."""
+    yaw, pitch = eyes.T
+    return np.stack([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)], 1)
+
+
+_SHOWN = np.array([not name.startswith(("eyeLook", "tongueOut")) for name in NAMES])
 
 
 def save(path: Path, fingerprint: str, result: HeadScore) -> None:

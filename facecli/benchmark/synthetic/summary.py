@@ -25,10 +25,11 @@ YAW_BINS = ((0, 30), (30, 60), (60, 91))
 DISTANCE_BINS = ((0, 600), (600, 1200), (1200, 10_000))
 COLUMNS = (
     "method", "median", "mean", "std", "metrical", "images", "missing", "failed", "NME68 %", "NME51 %", "pixels",
-    "turn °", "remarks",
+    "turn °", "weights", "gaze °", "remarks",
 )  # fmt: skip
-BIN_COLUMNS = ("method", "bin", "median", "NME51 %", "turn °", "images", "missing")
-_PER_HEAD = ("yaw", "pitch", "roll", "distance", "pixels68", "nme68", "nme51", "turn")
+BIN_COLUMNS = ("method", "bin", "median", "NME51 %", "turn °", "weights", "gaze °", "images", "missing")
+_MEANS = ("pixels68", "nme68", "nme51", "turn", "expression", "gaze")
+_PER_HEAD = ("yaw", "pitch", "roll", "distance", *_MEANS)
 
 
 def surface_errors(
@@ -52,7 +53,7 @@ def surface_errors(
 def numbers(scores: Sequence[HeadScore]) -> dict[str, Any]:
     """What heads have in common, beside the pooled distances: means over heads (of `turn` the median, too)."""
     found: dict[str, Any] = {}
-    for name in ("pixels68", "nme68", "nme51", "turn"):
+    for name in _MEANS:
         values = [score.facts[name] for score in scores if name in score.facts]
         found[name] = float(np.mean(values)) if values else None
         if name == "turn":
@@ -95,7 +96,8 @@ def table_rows(report: Report) -> list[tuple[str, ...]]:
         more = numbers(scores)
         rows.append((
             *row[:4], _cell(metrical.median), *row[4:7], _cell(more["nme68"]), _cell(more["nme51"]),
-            _cell(more["pixels68"], 1), _cell(more["turn_median"], 1), row[7],
+            _cell(more["pixels68"], 1), _cell(more["turn_median"], 1), _cell(more["expression"], 3),
+            _cell(more["gaze"], 1), row[7],
         ))  # fmt: skip
     return rows
 
@@ -109,6 +111,8 @@ def bin_rows(report: Report) -> list[tuple[str, ...]]:
             _cell(part["median"]),
             _cell(part["nme51"]),
             _cell(part["turn_median"], 1),
+            _cell(part["expression"], 3),
+            _cell(part["gaze"], 1),
             str(part["images"]),
             str(part["missing"]),
         )
