@@ -417,6 +417,13 @@ class Reconstructor(Protocol):
     # certainty(codes) -> torch.Tensor
     #     How much the `constants` of each face [B] are to be believed, 0..1, against those of other views of the
     #     person: the weights of `--same-person`. Models without it believe all alike.
+    # follow(codes, before) -> Codes
+    #     The other codes fitted again where a person's `constants` are held (`--same-person`, `--hold`, videos):
+    #     `codes` of B faces with these replaced, `before` as `encode` gave them (in a video perhaps smoothed). What
+    #     comes back has the same names and shapes, and its mesh lies in the photograph where that of `before` did. From
+    #     codes alone, on whichever device they are, each face by itself; called from any thread, at any time. Not asked
+    #     of faces whose constants stay, nor where a transfer gives a face another's codes. Of models without it the
+    #     other codes stay.
     # faces_beside(path) -> list[Face] | None
     #     Faces that files beside the photograph `path` tell of; None: the landmarker finds them. Called from several
     #     threads at once.

@@ -27,7 +27,7 @@ POINTS, SKIN_POINTS = 478, 468
 FEATURE_MM, POINT_MM = 3.0, 6.0
 """Standard deviations of the error of a point on brows, eyes, nose or lips, and of any other. Neighbours' errors are
 alike, so a single point tells less than the 1.5 to 4 mm that it is off."""
-POSE_STEPS, SHAPE_STEPS = 2, 3
+POSE_STEPS, SHAPE_STEPS, FOLLOW_STEPS = 2, 3, 2
 
 _FAR_MM = 12.0  # where a point's weight is down to a quarter
 _HIDDEN = 0.03
@@ -133,25 +133,58 @@ class LandmarkFit:
             problem.step(shape=False)
         return problem.result()
 
+    def follow(self, points: np.ndarray, photo_size: tuple[int, int], guess: Guess, fov: float = 0.0) -> Fitted:
+        """One face whose shape is known, by pose, camera and expression: the guess's identity is kept to the bit, and
+        the eyes stay as they are guessed. Arguments as of :meth:`fit`."""
+        problem = _Problem(self, points, photo_size, guess, fov, n_identity=0)
+        for _ in range(POSE_STEPS):
+            problem.step(shape=False)
+        for _ in range(FOLLOW_STEPS):
+            problem.step(shape=True)
+        return problem.result()
+
+    def landed(
+        self,
+        identity: np.ndarray,
+        expression: np.ndarray,
+        turn: np.ndarray,
+        camera: np.ndarray,
+        photo_size: tuple[int, int],
+    ) -> np.ndarray:
+        """[478, 3] where the points of one head are in the photograph, pixels, as MediaPipe would tell them (irises of
+        eyes that look straight ahead). Arguments as in :class:`Fitted`."""
+        surface = self.surface(identity, expression)
+        depth = -(surface @ turn.T)[:, 2:] * camera[1]
+        return np.concatenate([project(surface, turn, camera, _middle(photo_size)), depth], 1)
+
 
 class _Problem:
     """One face's unknowns on their way."""
 
-    def __init__(self, fit: LandmarkFit, points: np.ndarray, photo_size: tuple[int, int], guess: Guess, fov: float):
+    def __init__(
+        self,
+        fit: LandmarkFit,
+        points: np.ndarray,
+        photo_size: tuple[int, int],
+        guess: Guess,
+        fov: float,
+        n_identity: int | None = None,
+    ):
         self.fit, self.guess = fit, guess
+        self.n_identity = fit.n_identity if n_identity is None else n_identity
         self.points = points[:, :2]
-        self.middle = (np.array(photo_size[::-1], np.float64) - 1) / 2
+        self.middle = _middle(photo_size)
         self.focal = photo_size[0] / 2 / math.tan(math.radians(fov) / 2) if fov else None
         self.identity, self.expression = guess.identity.astype(np.float64), guess.expression.astype(np.float64)
         looks = np.broadcast_to(guess.expression_spread, self.expression.shape)[fit._looks].mean()
         self.believed_gaze = fit.eyes.angles(self.expression), float(looks) * LOOK_DEGREES["Out"]
         self._begin(points * (1, -1, -1))
         free = fit._free
-        start = np.concatenate([self.expression[free], self.identity[: fit.n_identity]])
+        start = np.concatenate([self.expression[free], self.identity[: self.n_identity]])
         spread = np.concatenate(
             [
                 np.broadcast_to(guess.expression_spread, self.expression.shape)[free],
-                np.broadcast_to(guess.identity_spread, self.identity.shape)[: fit.n_identity],
+                np.broadcast_to(guess.identity_spread, self.identity.shape)[: self.n_identity],
             ]
         )
         self.shape, self.guessed = start.clip(*self._bounds(start)), start
@@ -206,7 +239,7 @@ class _Problem:
         self._move(step)
         self.shape = (self.shape + step[own]).clip(low, high)
         count = int(self.fit._free.sum())
-        self.expression[self.fit._free], self.identity[: self.fit.n_identity] = self.shape[:count], self.shape[count:]
+        self.expression[self.fit._free], self.identity[: self.n_identity] = self.shape[:count], self.shape[count:]
         self.surface = self.fit.surface(self.identity, self.expression)
 
     def _linear(self, shape: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -220,7 +253,8 @@ class _Problem:
         to_camera = np.zeros((len(z), 2, 3))  # pixels by points of the camera frame
         to_camera[:, 0, 0], to_camera[:, 1, 1] = nearness, -nearness
         to_camera[:, :, 2] = from_middle * (nearness**2 / self.distance)[:, None]
-        columns = np.zeros((len(z), 2, _CAMERA + (self.fit._basis.shape[2] if shape else 0)))
+        basis = self.fit._basis[:, :, : len(self.shape) if shape else 0]
+        columns = np.zeros((len(z), 2, _CAMERA + basis.shape[2]))
         columns[:, :, :3] = np.cross(surface[:, None], to_camera)
         columns[:, :, 3] = surface[:, :2] * (1, -1) * nearness[:, None]
         columns[:, 0, 4] = columns[:, 1, 5] = nearness
@@ -230,7 +264,7 @@ class _Problem:
         else:
             columns[:, :, 3] -= farther
         if shape:
-            columns[:, :, _CAMERA:] = (to_camera @ self.turn) @ self.fit._basis
+            columns[:, :, _CAMERA:] = (to_camera @ self.turn) @ basis
         return columns.reshape(2 * len(z), -1), residual
 
     def _weights(self, residual: np.ndarray) -> np.ndarray:
@@ -276,6 +310,11 @@ class _Problem:
         places = project(self.surface, self.turn, camera, self.middle)
         residual = np.linalg.norm(places - self.points, axis=1)
         return Fitted(self.identity, self.expression, self.turn, camera, residual)
+
+
+def _middle(photo_size: tuple[int, int]) -> np.ndarray:
+    """[2] x and y of a photograph's (height, width)."""
+    return (np.array(photo_size[::-1], np.float64) - 1) / 2
 
 
 def project(points: np.ndarray, turn: np.ndarray, camera: np.ndarray, middle: np.ndarray) -> np.ndarray:

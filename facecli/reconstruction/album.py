@@ -20,6 +20,7 @@ import torch
 from facecli.codes import Codes
 from facecli.io.arrays import write_npz
 from facecli.plugin import Reconstructor
+from facecli.reconstruction.following import follow
 from facecli.reconstruction.passes import told_of
 from facecli.reconstruction.settings import Settings
 from facecli.reconstruction.stream import Frame
@@ -160,13 +161,16 @@ class Album:
         frame.given, frame.faces = "faces", [rows.face(row) for row in range(count)]
         frame.problem = str(chunk["problem"]) or None
         frame.codes = chunk.codes(list(range(count)), self._settings.model or "", self._model.family)
-        hold_shared(frame, shared)
+        hold_shared(frame, shared, self._model)
 
 
-def hold_shared(frame: Frame, shared: Shared) -> None:
-    """Sets the codes that are drawn: the model's, with the first face's shared ones in their places."""
+def hold_shared(frame: Frame, shared: Shared, model: Reconstructor) -> None:
+    """Sets the codes that are drawn: the model's, with the first face's shared ones in their places, which its others
+    follow."""
     values = {}
     for name, value in shared.values.items():
         values[name] = frame.codes[name].clone()
         values[name][0] = torch.from_numpy(value)
-    frame.mixed, frame.held = frame.codes.replace(**values), tuple(values)
+    frame.mixed = follow(frame.codes.replace(**values), frame.codes, model, values)
+    followed = [name for name, value in frame.mixed.values.items() if value is not frame.codes[name]]
+    frame.held = tuple(dict.fromkeys((*values, *followed)))

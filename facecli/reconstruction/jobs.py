@@ -244,7 +244,10 @@ class OnePassVideo(_Video):
         with self.folder.writing():
             tracks = self._recorded(self.recording)
             known = tracks.people[0].values if tracks.people else ()
-            tracks = hold_constants(tracks, held_codes(self.stream.settings, self.stream.model, tuple(known)))
+            held = held_codes(self.stream.settings, self.stream.model, tuple(known))
+            # The film is drawn already, with what was known at each frame; what is written of the whole (GLB, codes)
+            # is smooth already, and follows from there.
+            tracks = hold_constants(tracks, held, self.stream.model, self._shelf())
         self.clip.problem = self.recording.problem
         yield from self._finish(tracks)
 

@@ -46,7 +46,7 @@ class Frame:
         faces, crops, people: B of each; people are numbers that stay with a person through a video. No crops where
             codes came from a file.
         codes: the model's codes of these faces; `mixed`: after smoothing, what is decoded.
-        held: names of the first face's codes in `mixed` that the person has in other inputs, too.
+        held: names of the first face's codes in `mixed` that the person has in other inputs, too, or that follow these.
         pictures, in_photo: the model's own pictures, name -> one [h, w, 3] a face; at the photograph's size, too.
         rig, neutral: blend shapes for a photograph's GLB, and the vertices [B, V, 3] of the faces at rest.
         arkit: a photograph's ARKit weights, B of them, where they are to be saved; or why there are none.

@@ -23,6 +23,7 @@ from facecli.errors import InputError, UsageError
 from facecli.io.arrays import write_npz
 from facecli.plugin import Reconstructor
 from facecli.reconstruction.arkit import blendshapes_of
+from facecli.reconstruction.following import follow
 from facecli.reconstruction.settings import AUTO, Settings
 from facecli.smoothing import BLOCK_NUMBERS, FIXED, ROTATIONS, CodesSmoother, savitzky_golay, steadiers
 
@@ -356,20 +357,59 @@ def held_codes(settings: Settings, model: Reconstructor, known: Sequence[str]) -
     return tuple(name for name in dict.fromkeys((*model.constants, *asked)) if name in known)
 
 
-def hold_constants(tracks: Tracks, names: Sequence[str], *, keep_raw: bool = False) -> Tracks:
-    """The codes `names` at each person's median."""
+def hold_constants(
+    tracks: Tracks,
+    names: Sequence[str],
+    model: Reconstructor,
+    shelf: Shelf,
+    *,
+    shared: Mapping[str, np.ndarray] | None = None,
+    keep_raw: bool = False,
+) -> Tracks:
+    """The codes `names` at each person's median, which the model's other codes follow.
+
+    Args:
+        shared: codes [...] of the main person that other inputs told, too; they count instead of medians.
+        keep_raw: keep what the model gave.
+    """
+    main = main_person(tracks) if shared and tracks.people else None
 
     def held(track: Track) -> Track:
-        values, raw = dict(track.values), dict(track.raw)
-        for name in names:
-            if name in values:
-                if keep_raw:
-                    raw.setdefault(name, values[name])
-                median = median_of(values[name])
-                values[name] = np.broadcast_to(median, (len(track), *median.shape))
-        return replace(track, values=values, raw=raw)
+        given = shared if track is main else {}
+        fixed = {name: given[name] if name in given else median_of(track.values[name])
+                 for name in names if name in track.values}  # fmt: skip
+        values = {name: np.broadcast_to(value, (len(track), *value.shape)) for name, value in fixed.items()}
+        values |= _following(replace(track, values=track.values | values), track, tracks, names, model, shelf)
+        raw = {name: track.values[name] for name in values} if keep_raw else {}
+        return replace(track, values=track.values | values, raw=raw | track.raw)
 
     return replace(tracks, people=[held(track) for track in tracks.people])
+
+
+FOLLOW_FRAMES = 256
+"""Frames whose codes follow at once."""
+
+
+def _following(
+    track: Track, before: Track, tracks: Tracks, kept: Sequence[str], model: Reconstructor, shelf: Shelf
+) -> dict[str, np.ndarray]:
+    """The codes [N, ...] by name that follow what `track` has replaced of `before`, see
+    :func:`facecli.reconstruction.following.follow`."""
+    out: dict[str, np.ndarray] = {}
+    if not hasattr(model, "follow"):
+        return out
+    for start in range(0, len(track), FOLLOW_FRAMES):
+        part = slice(start, start + FOLLOW_FRAMES)
+        codes, found = (one.codes(part, tracks.model, tracks.family) for one in (track, before))
+        for name, value in follow(codes, found, model, kept).values.items():
+            if value is codes[name]:
+                continue
+            if name not in out:
+                own = before.values[name]
+                out[name] = shelf.blank(f"face{track.person}-followed-{name}", own.shape, own.dtype)
+                out[name][...] = own
+            out[name][part] = value.numpy(force=True)
+    return out
 
 
 def mix_tracks(
@@ -389,12 +429,9 @@ def mix_tracks(
     """
     known = tuple(tracks.people[0].values) if tracks.people else ()
     held = held_codes(settings, model, known)
-    tracks = hold_constants(tracks, held, keep_raw=True)
-    if shared and tracks.people:
-        main = main_person(tracks)
-        everywhere = {name: np.broadcast_to(value, (len(main), *value.shape)) for name, value in shared.items()}
-        people = [replace(t, values=t.values | everywhere) if t is main else t for t in tracks.people]
-        tracks = replace(tracks, people=people)
+    # Smoothing comes last. What follows is fitted to where each frame's face was seen, which only codes that nobody
+    # has smoothed yet tell: an identity's jitter goes with the pose's that makes up for it. And it jitters itself.
+    tracks = hold_constants(tracks, held, model, shelf, shared=shared, keep_raw=True)
     if settings.smoother is None:
         return tracks
     smooth = _savgol if settings.smoother == "savgol" else _one_euro

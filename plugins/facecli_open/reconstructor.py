@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -103,6 +104,57 @@ class OpenReconstructor:
         )
         return self.fitting.fit(crop.face.points, crop.photo_size, believed, self._fov, self._refine)
 
+    def follow(self, codes: Codes, before: Codes) -> Codes:
+        """Pose, camera and expression of B faces fitted again around the identity of `codes`, so that the head lies
+        where MediaPipe's points landed in the photograph with `before`. Focal length and looks stay."""
+        identity = _array(self.head.complete(codes)["identity"])
+        found = self.head.complete(before)
+        known = (_array(found[name]) for name in ("identity", "expression", "pose", "camera", "photo_size"))
+        faces = [self._followed(*face) for face in zip(identity, *known, strict=True)]
+        followed = (np.stack(values) for values in zip(*faces, strict=True))
+        told = dict(zip(("expression", "pose", "camera"), followed, strict=True))
+        return codes.replace(
+            **{
+                name: torch.from_numpy(value[:, : before[name].shape[1]]).to(before[name])
+                for name, value in told.items()
+                if name in before
+            }
+        )
+
+    def _followed(
+        self,
+        identity: np.ndarray,
+        own: np.ndarray,
+        expression: np.ndarray,
+        pose: np.ndarray,
+        camera: np.ndarray,
+        photo_size: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Expression, pose and camera around an `identity` [100] that isn't the face's `own`; what no camera has seen
+        (a file's codes may be anything) stays."""
+        if not (camera[:2] > 0).all():
+            return expression, pose, camera
+        size, (focal, scale) = tuple(photo_size), camera[:2]
+        _, share, distance = SHARES
+        believed = Guess(
+            identity,
+            expression,
+            0.0,
+            share * self.regressor.expression_spread,
+            focal / scale,
+            distance * self.regressor.distance_spread,
+        )
+        turn = axis_angle_to_matrix(torch.from_numpy(pose)[None])[0].numpy()
+        fov = math.degrees(2 * math.atan(size[0] / 2 / focal))
+        fit = self.fitting.follow if self._refine else self.fitting.place
+        try:
+            points = self.fitting.landed(own, expression, turn, camera, size)
+            fitted = fit(points, size, believed, fov)
+        except np.linalg.LinAlgError:
+            return expression, pose, camera
+        told = fitted.expression, matrix_to_axis_angle(torch.from_numpy(fitted.turn)[None])[0].numpy(), fitted.camera
+        return told if all(np.isfinite(value).all() for value in told) else (expression, pose, camera)
+
     # --- from codes --------------------------------------------------------------------------------------------------
 
     @torch.inference_mode()
@@ -130,3 +182,7 @@ class OpenReconstructor:
     steady = staticmethod(ict_head.steady)
     unsteady = staticmethod(ict_head.unsteady)
     code_unit = staticmethod(ict_head.code_unit)
+
+
+def _array(code: torch.Tensor) -> np.ndarray:
+    return code.numpy(force=True).astype(np.float64)
