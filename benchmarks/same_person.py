@@ -7,6 +7,9 @@ Each of the people is rendered several times, with another pose, light, camera a
 An identity's error is the mean distance of the face's vertices at rest from the true ones after aligning with scale, in
 millimetres. The heads' seed is not the network's.
 
+A last table says how well the heads lie on their pictures: with the identity that was found in each, with the shared
+one in its place, and when expression and pose have followed it (the model's `follow`).
+
 With `--photos`, distances between the identities that photographs show, and videos at a few of their frames.
 """
 
@@ -15,17 +18,23 @@ from __future__ import annotations
 import argparse
 import itertools
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from facecli import registry
+from facecli.codes import Codes
 from facecli.data.head_set import HeadSet, renderer
 from facecli.data.heads import HeadChoice, find_ict
+from facecli.data.render_head import Rendered
+from facecli.detect.face import Face
 from facecli.io.images import read_image
 from facecli.io.video import VideoReader
-from facecli.morphable.ict_fit import similarity
+from facecli.morphable.ict_fit import SKIN_POINTS, similarity
 from facecli.reconstruction.album import Told, combined, told_by_faces
+from facecli.reconstruction.following import follow
 from facecli.reconstruction.settings import Settings
 
 SEED = 4711
@@ -51,41 +60,76 @@ class Shapes:
         return float(np.linalg.norm(scale * ours @ turn.T + shift - theirs, axis=1).mean())
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What is found in a picture: a face [478, 3], and its codes [1, ...]."""
+
+    face: Face
+    codes: Codes
+    told: Told
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What a rendered picture shows: [68, 2] and [478, 2] points in pixels, and weights [57]."""
+
+    ibug68: np.ndarray
+    mediapipe478: np.ndarray
+    expression: np.ndarray
+
+    @staticmethod
+    def of(head: Rendered) -> Truth:
+        return Truth(head.landmarks, head.landmarks478, head.expression)
+
+
+@dataclass
+class Person:
+    """A rendered person: the true identity, and each picture's truth and what is found in it."""
+
+    identity: np.ndarray
+    pictures: list[tuple[Truth, Seen]]
+
+    @property
+    def told(self) -> list[Told]:
+        return [seen.told for _, seen in self.pictures]
+
+
 class Camera:
     """Pictures to what they tell of the person in them."""
 
     def __init__(self):
         self.landmarker, self.model = registry.landmarker("mediapipe"), registry.reconstructor("open")
 
-    def told(self, image: np.ndarray) -> Told | None:
+    def seen(self, image: np.ndarray) -> Seen | None:
         (faces,) = self.landmarker.detect([image])
         if not faces:
             return None
-        codes = self.model.encode([self.model.crop(image, max(faces, key=lambda face: face.area))])
-        return told_by_faces(codes, SETTINGS, self.model)
+        face = max(faces, key=lambda face: face.area)
+        codes = self.model.encode([self.model.crop(image, face)])
+        return Seen(face, codes, told_by_faces(codes, SETTINGS, self.model))
 
 
-def rendered(camera: Camera, people: int, views: int) -> Iterator[tuple[np.ndarray, list[Told]]]:
-    """(true identity, what each picture tells) of each person. Pictures in which no face is found are drawn again."""
+def rendered(camera: Camera, people: int, views: int) -> Iterator[Person]:
+    """Pictures in which no face is found are drawn again."""
     heads = renderer(HeadSet(HeadChoice("ict", find_ict()), "full", SEED))
     number = itertools.count(people)
     for person in range(people):
-        told = []
-        while len(told) < views:
+        pictures = []
+        while len(pictures) < views:
             head = heads.render(SEED, next(number), person)
-            one = camera.told(head.image)
-            told += [] if one is None else [one]
-        yield head.identity, told
+            seen = camera.seen(head.image)
+            pictures += [] if seen is None else [(Truth.of(head), seen)]
+        yield Person(head.identity, pictures)
 
 
 def identity(told: list[Told]) -> np.ndarray:
     return combined(told).values["identity"]
 
 
-def table_of_heads(camera: Camera, shapes: Shapes, people: int, views: int) -> None:
-    known = list(rendered(camera, people, views))
+def table_of_heads(shapes: Shapes, people: list[Person]) -> None:
+    known, views = [(person.identity, person.told) for person in people], len(people[0].pictures)
     mean_head = np.mean([_error(shapes, truth, []) for truth, _ in known])
-    print(f"{people} people, {views} pictures each; the mean head is {mean_head:.2f} mm off")
+    print(f"{len(people)} people, {views} pictures each; the mean head is {mean_head:.2f} mm off")
     print("photographs   shared identity's error, mm   without weights")
     for count in (n for n in COUNTS if n <= views):
         parts = [(truth, told[at : at + count]) for truth, told in known for at in range(0, views - count + 1, count)]
@@ -111,13 +155,54 @@ def _error(shapes: Shapes, truth: np.ndarray, told: list[Told]) -> float:
     return shapes.distance(identity(told) if told else np.zeros_like(truth), truth)
 
 
+class Landing:
+    """How well heads lie on their pictures."""
+
+    _NEUTRAL = ("eyeLook", "PupilDilate")
+    """Weights that are left out: looks stay as they are."""
+
+    def __init__(self, camera: Camera):
+        self._model = camera.model
+        self._told = np.array([not name.startswith(self._NEUTRAL) for name in self._model.head.expression_names])
+
+    def errors(self, truth: Truth, face: Face, codes: Codes) -> tuple[float, float, float, float]:
+        """MediaPipe's skin points to where MediaPipe has them and to the truth, and the 68 points to the truth, % of
+        the face's box (the root of its area); the mean error of expression weights."""
+        found = {name: points[0].numpy() for name, points in self._model.decode(codes).landmarks.items()}
+        skin = found["mediapipe478"][:SKIN_POINTS]
+        distances = (
+            (skin, face.points[:SKIN_POINTS, :2]),
+            (skin, truth.mediapipe478[:SKIN_POINTS]),
+            (found["ibug68"], truth.ibug68),
+        )
+        box = np.sqrt(face.area) / 100
+        shares = [float(np.linalg.norm(ours - theirs, axis=1).mean() / box) for ours, theirs in distances]
+        expression = np.abs(codes["expression"][0].numpy() - truth.expression)[self._told].mean()
+        return *shares, float(expression)
+
+    def table(self, people: list[Person]) -> None:
+        rows: dict[str, list[tuple[float, ...]]] = {}
+        for person in people:
+            shared = torch.from_numpy(identity(person.told))[None]
+            for truth, seen in person.pictures:
+                replaced = seen.codes.replace(identity=shared)
+                followed = follow(replaced, seen.codes, self._model, ("identity",))
+                for words, codes in (("its own", seen.codes), ("the shared one", replaced), ("followed", followed)):
+                    rows.setdefault(words, []).append(self.errors(truth, seen.face, codes))
+        columns = ("478 points to MediaPipe's", "478 to the truth", "68 to the truth", "expression weights")
+        print("\n% of the face's box   " + "   ".join(columns))
+        for words, errors in rows.items():
+            mediapipe, skin, ibug, expression = np.mean(errors, 0)
+            print(f"{words:19}   {mediapipe:24.2f}   {skin:16.2f}   {ibug:15.2f}   {expression:18.4f}")
+
+
 def table_of_photographs(camera: Camera, shapes: Shapes, paths: list[Path]) -> None:
     found: dict[str, np.ndarray] = {}
     for path in paths:
         for name, image in _pictures(path):
-            told = camera.told(image)
-            if told is not None:
-                found[name] = identity([told])
+            seen = camera.seen(image)
+            if seen is not None:
+                found[name] = identity([seen.told])
     names = list(found)
     print("\ndistances between identities, mm")
     print(" " * 22 + "".join(f"{number:6}" for number in range(len(names))))
@@ -145,7 +230,9 @@ def main() -> None:
     chosen = parser.parse_args()
     camera, shapes = Camera(), Shapes()
     if chosen.people:
-        table_of_heads(camera, shapes, chosen.people, chosen.views)
+        people = list(rendered(camera, chosen.people, chosen.views))
+        table_of_heads(shapes, people)
+        Landing(camera).table(people)
     if chosen.photos:
         table_of_photographs(camera, shapes, chosen.photos)
 

@@ -429,8 +429,8 @@ def mix_tracks(
     """
     known = tuple(tracks.people[0].values) if tracks.people else ()
     held = held_codes(settings, model, known)
-    # Smoothing comes last. What follows is fitted to where each frame's face was seen, which only codes that nobody
-    # has smoothed yet tell: an identity's jitter goes with the pose's that makes up for it. And it jitters itself.
+    # Smoothing comes last: what follows is fitted to where the model saw the face in each frame, and nothing that was
+    # fitted frame by frame is left unsmoothed. (The other way about, points jump as much, and lie no nearer.)
     tracks = hold_constants(tracks, held, model, shelf, shared=shared, keep_raw=True)
     if settings.smoother is None:
         return tracks
