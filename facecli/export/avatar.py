@@ -130,8 +130,8 @@ class Avatar:
 
     def _find_morphs(self) -> Iterator[Morphs]:
         for number, mesh in enumerate(self.file.listed("meshes")):
-            count, names = len(mesh["primitives"][0].get("targets", [])), _names_of(mesh)
-            driven = targets_of(names[:count])
+            count = len(mesh["primitives"][0].get("targets", []))
+            driven = targets_of(_meant_for_weights(mesh)[:count])
             if driven:
                 nodes = tuple(n for n, node in enumerate(self._nodes) if node.get("mesh") == number)
                 own = np.resize(np.array(mesh.get("weights") or [0.0], np.float32), count)
@@ -283,6 +283,16 @@ def _names_of(mesh: dict[str, Any]) -> list[str]:
         if isinstance(extras, dict) and isinstance(extras.get("targetNames"), list):
             return extras["targetNames"]
     return []
+
+
+def _meant_for_weights(mesh: dict[str, Any]) -> list[str]:
+    """The same, with "" for those of our own that are a code's number: FLAME's ``jaw_open`` is an angle in radians, at
+    1 far beyond ``jawOpen``."""
+    names, extras = _names_of(mesh), mesh.get("extras")
+    codes = extras.get("targetCodes") if isinstance(extras, dict) else None
+    if not isinstance(codes, list) or len(codes) != len(names):
+        return names
+    return [name if code is None else "" for name, code in zip(names, codes, strict=True)]
 
 
 def _turn_of(node: dict[str, Any]) -> np.ndarray:

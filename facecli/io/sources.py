@@ -101,16 +101,17 @@ def _expand_name(name: str, recursive: bool, outputs: _Outputs) -> Iterator[Sour
         else:
             check_file(path, name)
             kind = suffix_kind(path) or _kind_of_content(path)
-            yield Source(path, name, kind, _name_of_codes(path) if kind == "codes" else Path(path.name))
+            yield Source(path, name, kind, name_of_result(path) if kind == "codes" else Path(path.name))
     except InputError as error:
         yield error
 
 
-def _name_of_codes(path: Path) -> Path:
-    """Results hold many files ``codes.npz``: ``holiday/face0/codes.npz`` is called ``holiday-face0.npz``."""
+def name_of_result(path: Path) -> Path:
+    """Results hold many files ``codes.npz`` and ``mesh.glb``: ``holiday/face0/codes.npz`` is called
+    ``holiday-face0.npz``, other files by their names."""
     parts = Path(os.path.abspath(path)).parts  # noqa: PTH100
-    if path.name == "codes.npz" and len(parts) > 3 and re.fullmatch(r"face\d+", parts[-2]):
-        return Path(f"{parts[-3]}-{parts[-2]}.npz")
+    if path.name in ("codes.npz", "mesh.glb") and len(parts) > 3 and re.fullmatch(r"face\d+", parts[-2]):
+        return Path(f"{parts[-3]}-{parts[-2]}{path.suffix}")
     return Path(path.name)
 
 

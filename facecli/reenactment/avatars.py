@@ -16,7 +16,7 @@ from facecli.errors import InputError, UsageError
 from facecli.export.arkit import ArkitTrack
 from facecli.export.avatar import Avatar
 from facecli.io.gltf import SUFFIXES, write_gltf
-from facecli.io.sources import OutputNames, Source
+from facecli.io.sources import OutputNames, Source, name_of_result
 from facecli.reconstruction.arkit import track_of, write_track
 from facecli.reconstruction.clip import DECODE_FRAMES, Spread
 from facecli.reconstruction.events import Event, InputDone, InputFailed
@@ -114,7 +114,7 @@ class _Run:
                 wanted.append((target, names.claim(target)))
         names = OutputNames()
         for name in dict.fromkeys(avatars):
-            source = Source(Path(name), name, "avatar", Path(Path(name).name))
+            source = Source(Path(name), name, "avatar", name_of_result(Path(name)))
             try:
                 yield from self._avatar(source, names.claim(source), wanted)
             except InputError as error:
@@ -144,7 +144,8 @@ class _Run:
             if told.error is not None:
                 yield InputFailed(target.name, told.error)
                 continue
-            records = self._write(Avatar(source.path, source.name), folder.name, below.name, told, place)
+            called = folder.stem if is_avatar(folder.name) else folder.name  # of two a.glb the second's folder is a.glb
+            records = self._write(Avatar(source.path, source.name), called, below.name, told, place)
             yield InputDone(
                 source.name, source.path, place.final, records, model, video=not told.track.still, problem=told.problem
             )

@@ -267,6 +267,16 @@ def test_files_that_take_no_weights_say_what_they_have(tmp_path):
         Avatar(nothing.write(tmp_path / "me.glb"))
 
 
+def test_a_codes_own_number_is_no_weight(tmp_path):
+    """SMIRK's ``jaw_open``, in our own files, is radians."""
+    made = bare("expression_00", "jaw_open", "jawOpen")
+    made.document["meshes"][0]["extras"]["targetCodes"] = [["expression", 0, 1.0], ["jaw", 0, 1.0], None]
+    assert Avatar(made.write(tmp_path / "both.glb")).morphs[0].driven == {"jawOpen": [2]}
+    made.document["meshes"][0]["extras"]["targetCodes"][2] = ["jaw", 0, 2.0]
+    with pytest.raises(InputError, match="no morph target of ARKit's names, but expression_00, jaw_open, jawOpen"):
+        Avatar(made.write(tmp_path / "codes.glb"))
+
+
 @pytest.mark.parametrize("damage", [
     lambda document: document["meshes"][0].update(primitives=[]),
     lambda document: document["meshes"][0].pop("primitives"),

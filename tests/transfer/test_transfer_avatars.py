@@ -116,6 +116,18 @@ def test_every_avatar_with_every_target_and_faces_beside_them(transfer, lines, a
     }
 
 
+def test_heads_of_earlier_runs_are_called_after_their_faces(transfer, lines, photograph, tmp_path):
+    heads = [tmp_path / f"{name}/mesh.glb" for name in ("me/face0", "me/face1", "a", "b")]
+    for head in heads:
+        head.parent.mkdir(parents=True)
+        avatars.person().write(head)
+    ran = transfer(*heads, "--target", photograph, take=None)
+    assert ran.code == 0, ran.err
+    assert [record["mesh"].split("/out/")[1] for record in lines(ran)] == [
+        "me-face0/photo/me-face0.glb", "me-face1/photo/me-face1.glb", "mesh/photo/mesh.glb", "mesh.glb/photo/mesh.glb",
+    ]  # fmt: skip
+
+
 def test_codes_of_a_face_do_for_a_target(transfer, lines, cli, avatar, photograph, tmp_path):
     words = ("--model", "tiny", "--landmarker", "blobs", "--save", "codes", "-o", tmp_path / "known")
     assert cli("reconstruct", photograph, *words).code == 0
