@@ -59,6 +59,12 @@ def is_archive(path: Path) -> bool:
     return zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
 
 
+def is_cut_zip(path: Path) -> bool:
+    """Whether `path` begins as a zip does, and lacks the list of members at its end: a download that broke off."""
+    with path.open("rb") as file:
+        return file.read(4) == b"PK\x03\x04" and not zipfile.is_zipfile(path)
+
+
 @contextlib.contextmanager
 def open_archive(path: Path) -> Iterator[Archive]:
     """Open a zip or (packed) tar. Raises ArchiveError, also for damage found inside the `with`."""

@@ -115,6 +115,11 @@ def download(job: Job, progress: Progress | None = None, note: Note | None = Non
 
     if job.credentials and urlsplit(job.url).scheme != "https":
         raise FetchError(f"{job.url}: a log-in is sent over https only; nothing was sent")
+    if urlsplit(job.url).scheme.lower() not in ("http", "https"):
+        raise FetchError(
+            f"{job.url}: is no http or https address (of a folder, `facecli assets import` takes what models need, and "
+            "FACECLI_ASSETS has it found where it is)"
+        )
     stalls, farthest = 0, job.have
     with requests.Session() as session:
         session.headers["User-Agent"] = "facecli"

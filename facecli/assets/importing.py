@@ -96,6 +96,8 @@ def import_file(path: str | Path, folder: Path | None = None) -> list[Imported]:
         taken = _import_members(path, folder)
     if not taken and problem:
         raise InputError(path, problem, "get it again")
+    if not taken and archives.is_cut_zip(path):
+        raise UnknownFileError(path, "is the beginning of a zip archive, not a whole one", "download it again")
     if not taken:
         raise UnknownFileError(path, "is none of the files that models need", "`facecli assets list` shows them")
     places.rescan()

@@ -271,6 +271,16 @@ def test_mirror_comes_first_and_the_publisher_next(server, monkeypatch):
     store.fetch(asset(server, url="", register="a page"))  # an institute's mirror may hold registered files too
 
 
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_a_folder_is_no_mirror(server, monkeypatch, tmp_path, scheme):
+    official = server.serve("/model.bin", BODY)
+    monkeypatch.setenv(places.MIRROR_VARIABLE, f"{scheme}{tmp_path}")
+    with pytest.raises(MissingAssetError, match=r"is no http or https address \(of a folder, .* FACECLI_ASSETS has it"):
+        store.fetch(asset(server, url=""))
+    store.fetch(asset(server))
+    assert len(official.requests) == 1
+
+
 def test_member_of_an_archive(server):
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -286,6 +286,15 @@ def test_import_of_a_damaged_archive_is_one_line(tmp_path, known, pack):
         assert "\n" not in str(caught.value) and store.find(MODEL) is None
 
 
+def test_an_archive_without_its_end_is_told_as_such(tmp_path, known):
+    known(MODEL)
+    with zipfile.ZipFile(tmp_path / "whole.zip", "w") as archive:
+        archive.writestr("a.bin", os.urandom(20_000))
+    cut = put(tmp_path / "cut.zip", (tmp_path / "whole.zip").read_bytes()[:9000])
+    with pytest.raises(InputError, match=r"cut.zip: is the beginning of a zip archive, not a whole one \(download"):
+        importing.import_file(cut)
+
+
 def test_import_of_something_else(tmp_path, known):
     known(MODEL)
     with pytest.raises(InputError, match="none of the files that models need"):
