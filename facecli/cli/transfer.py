@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import glob
+import itertools
+import os
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +15,10 @@ from facecli.cli import console, options
 from facecli.cli.groups import DefaultGroup
 from facecli.cli.progress import Progress
 from facecli.cli.reconstruct import Tally
-from facecli.errors import EXIT_SOME_FAILED, UsageError
+from facecli.errors import EXIT_SOME_FAILED, InputError, UsageError
+
+if TYPE_CHECKING:
+    from facecli.io.sources import Source
 
 DEFAULT_COMMAND = "expression"
 ANIMATION, ALL = "animation", "all"
@@ -178,7 +185,7 @@ def expression(
         raise UsageError("standard input is one list: of the sources or of the targets")
     from facecli.reenactment.avatars import is_avatar, transfer_to_avatars
 
-    avatars = [name for name in sources if is_avatar(name)]
+    avatars = [name for name in sources if is_avatar(name) and not _is_pattern(name)]
     if avatars and teaser:
         raise UsageError(f"--teaser is for faces, not for avatars ({avatars[0]})")
     faces_of = [name for name in sources if name not in avatars]
@@ -190,12 +197,17 @@ def expression(
     else:
         from facecli.reenactment.run import transfer_files
 
-        chosen = {"overwrite": overwrite}
-        events = _one_after_the_other(
-            transfer_to_avatars(avatars, targets, output, settings, choice, **chosen) if avatars else None,
-            transfer_files(found, targets, output, settings, choice, **chosen) if faces_of else None,
-        )
         total = None if total is None else total + len(avatars) * len(targets)
+        found = _faces_among(found, avatars, listed="-" not in sources)
+        wanted = [(transfer_to_avatars, avatars), (transfer_files, found)]
+        if "-" in sources:  # the avatars among those that standard input names are known at its end
+            wanted.reverse()
+        events = (
+            event
+            for run, given in wanted
+            if given
+            for event in run(given, targets, output, settings, choice, overwrite=overwrite)
+        )
     tally = Tally(json=json)
     with Progress("pairs", total, quiet) as progress:
         _run(events, tally, progress, quiet)
@@ -205,11 +217,28 @@ def expression(
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
-def _one_after_the_other(*events):
-    """The events of those that are there."""
-    for those in events:
-        if those is not None:
-            yield from those
+def _is_pattern(name: str) -> bool:
+    """Whether it stands for files that the shell did not look for."""
+    return glob.has_magic(name) and not os.path.lexists(name)
+
+
+def _faces_among(found: Iterable[Source | InputError], avatars: list[str], *, listed: bool):
+    """What of `found` is no avatar; those go to `avatars`. If not `listed`, as it arrives, from the first one on."""
+    from facecli.io.sources import Source
+    from facecli.reenactment.avatars import is_avatar
+
+    def faces():
+        for item in found:
+            if isinstance(item, Source) and is_avatar(item.name):
+                avatars.append(item.name)
+            else:
+                yield item
+
+    if listed:
+        return list(faces())
+    arriving = faces()
+    first = list(itertools.islice(arriving, 1))
+    return itertools.chain(first, arriving) if first else []
 
 
 def _listed(sources: list[str], targets: list[str], recursive: bool, output: Path):

@@ -116,6 +116,16 @@ def test_every_avatar_with_every_target_and_faces_beside_them(transfer, lines, a
     }
 
 
+def test_avatars_in_lists_and_patterns(transfer, lines, avatar, photograph, tmp_path):
+    avatars.person().write_text(tmp_path / "other.gltf")
+    ran = transfer("-", "--target", photograph, take=None, stdin=f"{avatar}\n{tmp_path / 'none.glb'}\n")
+    assert ran.code == 1 and "none.glb: no such file" in ran.err
+    assert [record["shapes"] for record in lines(ran) if "shapes" in record] == [3]
+    ran = transfer(tmp_path / "*.glb", tmp_path / "*.gltf", "--target", photograph, take=None, out="other")
+    assert ran.code == 0, ran.err
+    assert [record["mesh"].split("/")[-1] for record in lines(ran)] == ["my avatar.glb", "other.glb"]
+
+
 def test_heads_of_earlier_runs_are_called_after_their_faces(transfer, lines, photograph, tmp_path):
     heads = [tmp_path / f"{name}/mesh.glb" for name in ("me/face0", "me/face1", "a", "b")]
     for head in heads:
