@@ -199,7 +199,7 @@ class Landing:
 def table_of_photographs(camera: Camera, shapes: Shapes, paths: list[Path]) -> None:
     found: dict[str, np.ndarray] = {}
     for path in paths:
-        for name, image in _pictures(path):
+        for name, image in pictures(path):
             seen = camera.seen(image)
             if seen is not None:
                 found[name] = identity([seen.told])
@@ -211,7 +211,7 @@ def table_of_photographs(camera: Camera, shapes: Shapes, paths: list[Path]) -> N
         print(f"{number:2} {name:18.18} {row}")
 
 
-def _pictures(path: Path) -> Iterator[tuple[str, np.ndarray]]:
+def pictures(path: Path) -> Iterator[tuple[str, np.ndarray]]:
     if path.suffix.lower() not in (".mp4", ".mov", ".avi", ".mkv", ".webm"):
         yield path.name, read_image(path)
         return
