@@ -28,7 +28,7 @@ class Settings:
         picture: whether the networks are told of the picture; no: of the points alone.
     """
 
-    heads: int = 30_000
+    heads: int = 40_000
     tested: int = 1_000
     seed: int = 1000
     set: str = "wild"
