@@ -58,12 +58,13 @@ def _oriented(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     A gradient's share of an orientation is the fourth power of the cosine between them; strength counts by its root.
     """
     across, down = (cv2.Sobel(grey, cv2.CV_32F, *order, ksize=3, scale=0.11) for order in ((1, 0), (0, 1)))
-    length = cv2.magnitude(across, down) + np.float32(1e-6)
-    across, down, root = across / length, down / length, cv2.sqrt(length)
+    # By numpy: roots and sums of OpenCV's depend in their last digit on where in memory an array happens to lie.
+    length = np.sqrt(across * across + down * down) + np.float32(1e-6)
+    across, down, root = across / length, down / length, np.sqrt(length)
     forward, backward = [], []
     for number in range(ORIENTATIONS // 2):
         angle = 2 * math.pi * number / ORIENTATIONS
-        cosine = cv2.addWeighted(across, math.cos(angle), down, math.sin(angle), 0)
+        cosine = np.float32(math.cos(angle)) * across + np.float32(math.sin(angle)) * down
         for part, parts in ((cv2.max(cosine, 0.0), forward), (cv2.max(-cosine, 0.0), backward)):
             square = part * part
             parts.append(square * square * root)
