@@ -64,16 +64,7 @@ class Fits:
         return self.fitting.fit(seen.crop.face.points, seen.crop.photo_size, guess)
 
     def by_guess(self, seen: Seen, shares: tuple[float, float, float] | None) -> Fitted:
-        identity, expression, distance = shares or reconstructor.SHARES
-        told, regressor = seen.told, self.regressor
-        guess = Guess(
-            told.identity[0].astype(np.float64),
-            told.expression[0].astype(np.float64),
-            identity * regressor.identity_spread,
-            expression * regressor.expression_spread,
-            float(told.distance[0]),
-            distance * regressor.distance_spread,
-        )
+        guess = self.model.believed(seen.told, 0, shares or reconstructor.SHARES)
         return self.fitting.fit(seen.crop.face.points, seen.crop.photo_size, guess, 0.0, shares is not None)
 
     def by_mediapipe(self, seen: Seen) -> dict[str, float]:

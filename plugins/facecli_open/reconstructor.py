@@ -93,8 +93,14 @@ class OpenReconstructor:
         return Codes(tensors, "open", self.family)
 
     def _fit(self, crop: Crop, guess: Heads, number: int) -> Fitted:
-        identity, expression, distance = SHARES
-        believed = Guess(
+        believed = self.believed(guess, number)
+        return self.fitting.fit(crop.face.points, crop.photo_size, believed, self._fov, self._refine)
+
+    def believed(self, guess: Heads, number: int, shares: tuple[float, float, float] = SHARES) -> Guess:
+        """What the networks say of face `number`, and how much of it the points may change: `shares` of their spreads
+        of identity, expression and distance."""
+        identity, expression, distance = shares
+        return Guess(
             guess.identity[number].astype(np.float64),
             guess.expression[number].astype(np.float64),
             identity * self.regressor.identity_spread,
@@ -102,7 +108,6 @@ class OpenReconstructor:
             float(guess.distance[number]),
             distance * self.regressor.distance_spread,
         )
-        return self.fitting.fit(crop.face.points, crop.photo_size, believed, self._fov, self._refine)
 
     def follow(self, codes: Codes, before: Codes) -> Codes:
         """Pose, camera and expression of B faces fitted again around the identity of `codes`, so that the head lies
