@@ -6,10 +6,11 @@ them. How light changes around each of them says where the face really is, and h
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from facecli_mediapipe.surface import ALL_POINTS, FACE_POINTS, load_surface, similarity_fit
-from facecli_open.gradients import NUMBERS
 from facecli_open.seen import Seen
 
 SAMPLED = 180
@@ -35,18 +36,27 @@ def sampled_points() -> np.ndarray:
 
 _CHOSEN = sampled_points()
 PLACES = SAMPLED + len(RINGS) * len(OUTLINE)
-PICTURE = PLACES * NUMBERS
-"""How many of the inputs, the last ones, are the picture's."""
-INPUTS = 3 * ALL_POINTS + 9 + PICTURE
+GEOMETRY = 3 * ALL_POINTS + 9
 
 
-def first_inputs(seen: Seen) -> np.ndarray:
-    """[INPUTS] float32 of one face: the points in the head's frame, its turn, the picture around the points."""
+class Look(NamedTuple):
+    """What a network is told of one face.
+
+    Args:
+        geometry: float32 [G]. picture: float32 [P, NUMBERS], blocks of gradients at P places.
+    """
+
+    geometry: np.ndarray
+    picture: np.ndarray
+
+
+def first_look(seen: Seen) -> Look:
+    """Of one face: the points in the head's frame and its turn, [GEOMETRY]; the picture at [PLACES] around them."""
     mean, points = load_surface().mean, seen.points * (1, -1, -1)
     scale, turn, shift = similarity_fit(mean[:FACE_POINTS], points[:FACE_POINTS])
     straight = (points - shift) @ turn / scale - mean
     picture = seen.gradients.at(_places(seen.in_crop(seen.points[:, :2])))
-    return np.concatenate([straight.ravel(), (seen.upright @ turn).ravel(), picture.ravel()]).astype(np.float32)
+    return Look(np.concatenate([straight.ravel(), (seen.upright @ turn).ravel()]).astype(np.float32), picture)
 
 
 def _places(points: np.ndarray) -> np.ndarray:

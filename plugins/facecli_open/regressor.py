@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from facecli.plugin import Crop
-from facecli_open.inputs import first_inputs
+from facecli_open.inputs import Look, first_look
 from facecli_open.network import EXPRESSION, IDENTITY, OUTPUTS, HeadNet
 from facecli_open.second_look import USUAL_DISTANCE, SecondLook
 from facecli_open.seen import Seen
@@ -55,11 +55,11 @@ class Regressor:
 
     def _told(self, seen: Seen, fov: float) -> np.ndarray:
         """[OUTPUTS] of one face."""
-        told = _answer(self.weights.first, first_inputs(seen))
-        return told + _answer(self.weights.second, self.second_look.inputs(seen, told, fov))
+        told = _answer(self.weights.first, first_look(seen))
+        return told + _answer(self.weights.second, self.second_look.of(seen, told, fov))
 
 
-def _answer(network: HeadNet, inputs: np.ndarray) -> np.ndarray:
-    """[OUTPUTS] to `inputs` [I]."""
+def _answer(network: HeadNet, look: Look) -> np.ndarray:
+    """[OUTPUTS] to what is told of one face."""
     with torch.inference_mode():
-        return network(torch.from_numpy(inputs)[None])[0].numpy()
+        return network(*(torch.from_numpy(part)[None] for part in look))[0].numpy()

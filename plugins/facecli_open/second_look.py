@@ -13,7 +13,7 @@ import numpy as np
 
 from facecli.morphable.ict import FACE_END, HEAD_END, IctModel
 from facecli.morphable.ict_fit import POINTS, Guess, LandmarkFit, project
-from facecli_open.gradients import NUMBERS
+from facecli_open.inputs import Look
 from facecli_open.network import EXPRESSION, IDENTITY, OUTPUTS
 from facecli_open.seen import Seen
 
@@ -23,9 +23,7 @@ LOOKED = 260
 """Places on the head."""
 LOWEST = -95.0
 """mm: of the head and neck, what is above is looked at."""
-SECOND_PICTURE = LOOKED * NUMBERS
-"""How many of the inputs, the first ones, are the picture's."""
-SECOND_INPUTS = SECOND_PICTURE + 2 * POINTS + 9 + 1 + OUTPUTS
+SECOND_GEOMETRY = 2 * POINTS + 9 + 1 + OUTPUTS
 _HEAD_SHARE = 0.45
 """Places outside the face are this much denser apart."""
 _DISTANCE_SPREAD = 0.05
@@ -46,8 +44,8 @@ class SecondLook:
         shapes = [arrays.identity[:, places], arrays.expression[:, places]]
         self._shapes = np.concatenate(shapes).reshape(IDENTITY + EXPRESSION, -1).astype(np.float64)
 
-    def inputs(self, seen: Seen, told: np.ndarray, fov: float = 0.0) -> np.ndarray:
-        """[SECOND_INPUTS] float32 of one face.
+    def of(self, seen: Seen, told: np.ndarray, fov: float = 0.0) -> Look:
+        """[SECOND_GEOMETRY] and the picture at [LOOKED] places of one face.
 
         Args:
             told: [OUTPUTS] what the first look made the network say.
@@ -64,8 +62,8 @@ class SecondLook:
         missing = seen.points[:, :2] - project(surface, placed.turn, placed.camera, middle)
         missing = (missing * (1, -1) / placed.camera[1]) @ seen.upright[:2, :2].T  # mm
         away = math.log(placed.camera[0] / placed.camera[1] / USUAL_DISTANCE)
-        parts = [picture.ravel(), missing.ravel(), (seen.upright @ placed.turn).ravel(), [away], told]
-        return np.concatenate(parts).astype(np.float32)
+        parts = [missing.ravel(), (seen.upright @ placed.turn).ravel(), [away], told]
+        return Look(np.concatenate(parts).astype(np.float32), picture)
 
 
 def looked_at(model: IctModel) -> np.ndarray:

@@ -10,7 +10,7 @@ from facecli_open.weights import read_weights
 
 WORDS = (
     "heads=7", "tested=3", "set=easy", "seed=5", "size=160",
-    "epochs=3", "second_epochs=2", "batch=4", "hidden=8", "second_hidden=8",
+    "epochs=3", "second_epochs=2", "batch=4", "local=2", "hidden=8", "second_local=2", "second_hidden=8",
 )  # fmt: skip
 
 
@@ -103,7 +103,6 @@ def test_damaged_examples_are_made_again(heads, with_ict, tmp_path):
     from facecli.cli.voice import Voice
     from facecli.data.head_set import HeadSet
     from facecli.data.heads import choose_heads
-    from facecli_open.inputs import INPUTS
     from facecli_open.training.examples import NAMES, make_examples
     from facecli_open.training.shards import read_shards
 
@@ -115,7 +114,7 @@ def test_damaged_examples_are_made_again(heads, with_ict, tmp_path):
     for name in NAMES:
         assert np.array_equal(first[name], second[name])
         assert np.isfinite(first[name]).all()
-    assert first["first"].shape == (3, 2, INPUTS)
+    assert first["grey"].shape == (3, 192, 192)
 
 
 def test_a_set_in_which_nobody_is_found(tmp_path, with_ict, monkeypatch):

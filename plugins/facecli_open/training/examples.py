@@ -1,4 +1,4 @@
-"""Examples: rendered heads as MediaPipe and the networks see them, beside the codes that made them."""
+"""Examples: rendered heads as MediaPipe finds them, beside the codes that made them."""
 
 from __future__ import annotations
 
@@ -16,18 +16,17 @@ from facecli.io.arrays import write_npz
 from facecli.listener import Listener
 from facecli_mediapipe.landmarker import MediaPipeLandmarker
 from facecli_open.crop import SIZE, crop_head
-from facecli_open.inputs import INPUTS, first_inputs
 from facecli_open.network import EXPRESSION, IDENTITY
 from facecli_open.seen import Seen
 from facecli_open.training.shards import SHARD, make_shards
 
-VERSION = 2
+VERSION = 3
 """Goes up whenever the same head is seen otherwise."""
 NEAR = 0.1
 """Of the picture's side: how far the middle of a face that is found may lie from the head's."""
-NAMES = ("index", "points", "grey", "warp", "first", "identity", "expression", "distance")
-"""Arrays of a file of N heads: index [N] in the set; what :class:`Seen` takes; float16 [N, 2, INPUTS] the first look at
-each head and its mirrored twin; codes [N, 100] and [N, 57]; distance [N] mm."""
+NAMES = ("index", "points", "grey", "warp", "identity", "expression", "distance")
+"""Arrays of a file of N heads: index [N] in the set; what :class:`Seen` takes; codes [N, 100] and [N, 57]; distance [N]
+mm."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +53,12 @@ def make_examples(heads: HeadSet, count: int, folder: Path, told: Listener, work
     return shards
 
 
+def length_of(shard: Shard) -> int:
+    """Heads that were found in it."""
+    with np.load(shard.path, allow_pickle=False) as archive:
+        return len(archive["index"])
+
+
 def _make(shard: Shard) -> None:
     """Draw the shard's heads, find them, and keep what was found. Runs in worker processes."""
     rows = []
@@ -63,10 +68,9 @@ def _make(shard: Shard) -> None:
         if face is None:
             continue
         seen = Seen.of(crop_head(head.image, face))
-        first = np.stack([first_inputs(seen), first_inputs(seen.mirrored())]).astype(np.float16)
         points = seen.points.astype(np.float32)
         codes = head.identity, head.expression, np.float32(head.view.distance)
-        rows.append((np.int64(index), points, seen.grey, seen.warp, first, *codes))
+        rows.append((np.int64(index), points, seen.grey, seen.warp, *codes))
     columns = [np.stack(column) for column in zip(*rows, strict=True)] if rows else _nothing()
     write_npz(shard.path, dict(zip(NAMES, columns, strict=True)), compressed=False)
 
@@ -87,6 +91,6 @@ def _landmarker() -> MediaPipeLandmarker:
 
 
 def _nothing() -> list[np.ndarray]:
-    shapes = [(0, 478, 3), (0, SIZE, SIZE), (0, 3, 3), (0, 2, INPUTS), (0, IDENTITY), (0, EXPRESSION), (0,)]
-    kinds = [np.float32, np.uint8, np.float64, np.float16, np.float32, np.float32, np.float32]
+    shapes = [(0, 478, 3), (0, SIZE, SIZE), (0, 3, 3), (0, IDENTITY), (0, EXPRESSION), (0,)]
+    kinds = [np.float32, np.uint8, np.float64, np.float32, np.float32, np.float32]
     return [np.zeros(0, np.int64), *(np.zeros(shape, kind) for shape, kind in zip(shapes, kinds, strict=True))]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from facecli.data.scene import SETS
 from facecli.errors import UsageError
 
-_LEAST = dict.fromkeys(("tested", "epochs", "second_epochs", "batch", "hidden", "second_hidden"), 1)
+_SIZES = ("tested", "epochs", "second_epochs", "batch", "local", "hidden", "second_local", "second_hidden")
+_LEAST = dict.fromkeys(_SIZES, 1)
 _LEAST |= {"heads": 3, "size": 64}
 
 
@@ -22,25 +23,28 @@ class Settings:
         epochs: times that the first network is shown each head and its mirrored twin.
         second_epochs: the same of the second network.
         batch: heads at once. rate: of learning, at its highest. decay: of the weights.
-        hidden: width of the first network. second_hidden: of the second one.
-        dropped: share of the inputs that a step leaves out. hidden_dropped: of the network's own numbers.
+        local: numbers that the first network makes of each place of the picture. hidden: its width.
+        second_local, second_hidden: the same of the second one.
+        dropped: share of what is measured that a step leaves out. hidden_dropped: of the network's own numbers.
         face_model: ICT-FaceKit's file or folder; empty: where facecli finds it.
         picture: whether the networks are told of the picture; no: of the points alone.
     """
 
-    heads: int = 40_000
+    heads: int = 60_000
     tested: int = 1_000
     seed: int = 1000
     set: str = "wild"
     size: int = 320
-    epochs: int = 40
-    second_epochs: int = 25
+    epochs: int = 16
+    second_epochs: int = 12
     batch: int = 128
     rate: float = 1e-3
     decay: float = 0.1
-    hidden: int = 64
-    second_hidden: int = 80
-    dropped: float = 0.05
+    local: int = 8
+    hidden: int = 112
+    second_local: int = 8
+    second_hidden: int = 112
+    dropped: float = 0.15
     hidden_dropped: float = 0.3
     picture: bool = True
     face_model: str = ""
