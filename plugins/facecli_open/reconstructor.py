@@ -27,7 +27,7 @@ from facecli_open.regressor import Regressor
 from facecli_open.second_look import SecondLook
 from facecli_open.weights import read_weights
 
-SHARES = (0.3, 0.5, 0.1)
+SHARES = (0.2, 0.5, 0.1)
 """Of the spreads of the network's identity, expression and distance, what the points may change. The network has seen
 them as well: where they mislead it, they would again (docs/open.md has the numbers)."""
 
