@@ -1,6 +1,6 @@
 """Where the open model's head lands on rendered heads and photographs, by how much its fit to the points may change.
 
-    python benchmarks/landing.py [--heads 160] [--set full] [--shares 0.3,0.5,0.1 …] [--photos PICTURE_OR_VIDEO …]
+    python benchmarks/landing.py [--heads 160] [--set full] [--shares 0.2,0.5,0.1 …] [--photos PICTURE_OR_VIDEO …]
 
 A row is a way to fit: the mean head, the networks' guess with pose and camera alone (`refine=no`), and the guess with
 shares of the networks' spreads of identity, expression and distance that the points may change

@@ -116,6 +116,11 @@ def test_damaged_examples_are_made_again(heads, with_ict, tmp_path):
         assert np.isfinite(first[name]).all()
     assert first["grey"].shape == (3, 192, 192)
 
+    # A larger set isn't taken for this one.
+    more = read_shards(make_examples(few, 5, tmp_path / "examples", Voice(True), 0), NAMES)
+    assert more["index"].tolist() == [0, 1, 2, 3, 4]
+    assert np.array_equal(more["grey"][:3], first["grey"])
+
 
 def test_a_set_in_which_nobody_is_found(tmp_path, with_ict, monkeypatch):
     from facecli.cli.voice import Voice

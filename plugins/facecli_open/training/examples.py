@@ -47,10 +47,15 @@ def make_examples(heads: HeadSet, count: int, folder: Path, told: Listener, work
     """
     text = f"examples {VERSION} {heads.fingerprint}"
     home = folder / hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-    starts = range(0, count, SHARD)
-    shards = [Shard(heads, start, min(SHARD, count - start), home / f"{start:06}.npz") for start in starts]
+    shards = [_shard(heads, start, min(SHARD, count - start), home) for start in range(0, count, SHARD)]
     make_shards(shards, _make, NAMES, told, "heads", workers)
     return shards
+
+
+def _shard(heads: HeadSet, first: int, count: int, home: Path) -> Shard:
+    # A last one that isn't full is none of a larger set's.
+    name = f"{first:06}" if count == SHARD else f"{first:06}-{count}"
+    return Shard(heads, first, count, home / f"{name}.npz")
 
 
 def length_of(shard: Shard) -> int:

@@ -1,5 +1,4 @@
-"""What the networks are told of all examples, made in worker processes: what is written here of a head's picture fits
-into bytes."""
+"""What the networks are told of all examples, made in worker processes and kept in bytes."""
 
 from __future__ import annotations
 
