@@ -30,8 +30,8 @@ class HeadNet(nn.Module):
         self,
         places: int,
         geometry: int,
-        local: int = 12,
-        hidden: int = 128,
+        local: int,
+        hidden: int,
         dropped: float = 0.15,
         hidden_dropped: float = 0.3,
     ):

@@ -21,8 +21,8 @@ from facecli_open.second_look import LOOKED, SECOND_GEOMETRY
 NAME = "open.safetensors"
 LOOKS = {"first": (PLACES, GEOMETRY), "second": (LOOKED, SECOND_GEOMETRY)}
 """Places and geometry of what each network is told."""
-_PLACES, _MEASURE = "places", "measure.weight"
-_BITS = {_PLACES: 5, _MEASURE: 5, "combine.weight": 7, "tell.weight": 7}
+_PLACES = "places"
+_BITS = {_PLACES: 5, "measure.weight": 5, "combine.weight": 7, "tell.weight": 7}
 """Of each number of a matrix; other numbers have 16."""
 _GROUP = 128
 """So many numbers of a matrix's row have a step in common."""

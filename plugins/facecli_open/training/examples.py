@@ -58,12 +58,6 @@ def _shard(heads: HeadSet, first: int, count: int, home: Path) -> Shard:
     return Shard(heads, first, count, home / f"{name}.npz")
 
 
-def length_of(shard: Shard) -> int:
-    """Heads that were found in it."""
-    with np.load(shard.path, allow_pickle=False) as archive:
-        return len(archive["index"])
-
-
 def _make(shard: Shard) -> None:
     """Draw the shard's heads, find them, and keep what was found. Runs in worker processes."""
     rows = []

@@ -18,8 +18,8 @@ from facecli_open.gradients import LIMIT, NUMBERS
 from facecli_open.inputs import Look, first_look
 from facecli_open.second_look import SecondLook
 from facecli_open.seen import Seen
-from facecli_open.training.examples import Shard, length_of
-from facecli_open.training.shards import make_shards
+from facecli_open.training.examples import Shard
+from facecli_open.training.shards import length, make_shards
 from facecli_open.weights import LOOKS
 
 VERSION = 2
@@ -62,7 +62,7 @@ def looks(
         digest.update(np.ascontiguousarray(answers).tobytes())
     home, start, glances = folder / digest.hexdigest(), 0, []
     for shard in shards:
-        end = start + length_of(shard)
+        end = start + length(shard.path, "index")
         glances.append(Glances(shard, home / shard.path.name, None if answers is None else answers[start:end]))
         start = end
     make_shards(glances, _make, NAMES, listener, f"{name} looks", workers)

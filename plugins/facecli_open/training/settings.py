@@ -23,8 +23,8 @@ class Settings:
         epochs: times that the first network is shown each head and its mirrored twin.
         second_epochs: the same of the second network.
         batch: heads at once. rate: of learning, at its highest. decay: of the weights.
-        local: numbers that the first network makes of each place of the picture. hidden: its width.
-        second_local, second_hidden: the same of the second one.
+        local: numbers that the first network makes of each place of the picture. hidden: width of the first network.
+        second_local: as local, of the second one. second_hidden: as hidden, of the second one.
         dropped: share of what is measured that a step leaves out. hidden_dropped: of the network's own numbers.
         face_model: ICT-FaceKit's file or folder; empty: where facecli finds it.
         picture: whether the networks are told of the picture; no: of the points alone.

@@ -63,20 +63,21 @@ def read_shards(jobs: Sequence[Job], names: Sequence[str]) -> dict[str, np.ndarr
         OSError, KeyError, ValueError: a file is not whole.
     """
     found: dict[str, np.ndarray] = {}
-    lengths = [_length(job.path, names[0]) for job in jobs]
+    lengths = [length(job.path, names[0]) for job in jobs]
     start = 0
-    for job, length in zip(jobs, lengths, strict=True):
+    for job, count in zip(jobs, lengths, strict=True):
         with np.load(job.path, allow_pickle=False) as archive:
             for name in names:
                 part = archive[name]
                 if name not in found:
                     found[name] = np.empty((sum(lengths), *part.shape[1:]), part.dtype)
-                found[name][start : start + length] = part
-        start += length
+                found[name][start : start + count] = part
+        start += count
     return found
 
 
-def _length(path: Path, name: str) -> int:
+def length(path: Path, name: str) -> int:
+    """Of the array `name` in a file."""
     with np.load(path, allow_pickle=False) as archive:
         return len(archive[name])
 
